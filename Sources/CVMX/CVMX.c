@@ -1,0 +1,2 @@
+// SwiftPM wants one source file in a C target. Everything is in the header, inlined.
+#include "CVMX.h"
