@@ -1,2 +1,2 @@
-// SwiftPM wants one source file in a C target. Everything is in the header, inlined.
+// SwiftPM wants a source file in a C target. Everything is in the header, inlined.
 #include "CVMX.h"
