@@ -1,4 +1,4 @@
-// What the assembly of this target gives to Swift.
+// What the assembly of this target, and the linker script, give to Swift.
 #ifndef BOOT_H
 #define BOOT_H
 
@@ -7,16 +7,23 @@
 
 // vmentry.S
 uint8_t vmentry(void *registers, bool resume);
-extern const char vmexit[];
-
-// vectors.S: 256 entries, 16 bytes apart
-extern const char vectors[];
 
 // boot.S
 extern const uint32_t boot_magic, boot_information;
-extern const char gdt[], task_state[], stack_guard[], stack_top[];
 
-// link.ld
-extern const char image_start[], text_end[], constants_end[], image_end[];
+// Addresses of symbols, as numbers, since Swift cannot take the address of an array of unknown length.
+#define BOOT_ADDRESS(symbol)                               \
+  extern const char symbol[];                              \
+  static inline __attribute__((always_inline)) uint64_t address_of_##symbol(void) { return (uint64_t)symbol; }
+
+BOOT_ADDRESS(vmexit)          // vmentry.S
+BOOT_ADDRESS(vectors)         // vectors.S: 256 entries, 16 bytes apart
+BOOT_ADDRESS(gdt)             // boot.S
+BOOT_ADDRESS(task_state)
+BOOT_ADDRESS(stack_guard)
+BOOT_ADDRESS(image_start)     // link.ld
+BOOT_ADDRESS(text_end)
+BOOT_ADDRESS(constants_end)
+BOOT_ADDRESS(image_end)
 
 #endif

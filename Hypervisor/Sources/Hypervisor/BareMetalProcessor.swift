@@ -1,0 +1,118 @@
+import Boot
+import CVMX
+import VMCS
+
+/// The logical processor that this code runs on. It has no state of its own, so it vanishes where it is specialised.
+struct BareMetalProcessor: VMXProcessor {
+  @inline(__always)
+  func vmxon(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmxon(region.rawValue)) }
+
+  @inline(__always)
+  func vmxoff() -> VMXOutcome { outcome(cvmx_vmxoff()) }
+
+  @inline(__always)
+  func vmclear(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmclear(region.rawValue)) }
+
+  @inline(__always)
+  func vmptrld(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmptrld(region.rawValue)) }
+
+  @inline(__always)
+  func vmptrst() -> PhysicalAddress { PhysicalAddress(cvmx_vmptrst()) }
+
+  @inline(__always)
+  func vmread(_ encoding: UInt32) -> VMREADResult {
+    var value: UInt64 = 0
+    let failed = cvmx_vmread(UInt64(encoding), &value)
+    return VMREADResult(value: value, failed: failed)
+  }
+
+  @inline(never)
+  func outcomeOfFailedVMREAD(_ encoding: UInt32) -> VMXOutcome { outcome(cvmx_vmread_outcome(UInt64(encoding))) }
+
+  @inline(__always)
+  func vmwrite(_ encoding: UInt32, _ value: UInt64) -> Bool { cvmx_vmwrite(UInt64(encoding), value) }
+
+  @inline(never)
+  func outcomeOfFailedVMWRITE(_ encoding: UInt32, _ value: UInt64) -> VMXOutcome {
+    outcome(cvmx_vmwrite_outcome(UInt64(encoding), value))
+  }
+
+  @inline(__always)
+  func invept(_ type: UInt64, _ eptPointer: UInt64) -> VMXOutcome { outcome(cvmx_invept(type, eptPointer)) }
+
+  @inline(__always)
+  func invvpid(_ type: UInt64, _ vpid: UInt16, _ linearAddress: UInt64) -> VMXOutcome {
+    outcome(cvmx_invvpid(type, vpid, linearAddress))
+  }
+
+  @inline(__always)
+  func enter(_ registers: UnsafeMutablePointer<GuestRegisters>, resume: Bool) -> VMXOutcome {
+    outcome(vmentry(registers, resume))
+  }
+
+  // Each vCPU has a processor to itself and nothing preempts this code: there is nothing to keep out.
+  @inline(__always)
+  func enterCritical() {}
+
+  @inline(__always)
+  func exitCritical() {}
+
+  @inline(__always)
+  func rdmsr(_ index: UInt32) -> UInt64 { cvmx_rdmsr(index) }
+
+  @inline(__always)
+  func wrmsr(_ index: UInt32, _ value: UInt64) { cvmx_wrmsr(index, value) }
+
+  @inline(__always)
+  func cpuid(_ leaf: UInt32, _ subleaf: UInt32) -> CPUIDResult {
+    let result = cvmx_cpuid(leaf, subleaf)
+    return CPUIDResult(eax: result.eax, ebx: result.ebx, ecx: result.ecx, edx: result.edx)
+  }
+
+  var cr0: UInt64 {
+    @inline(__always) get { cvmx_read_cr0() }
+    @inline(__always) nonmutating set { cvmx_write_cr0(newValue) }
+  }
+
+  var cr2: UInt64 {
+    @inline(__always) get { cvmx_read_cr2() }
+    @inline(__always) nonmutating set { cvmx_write_cr2(newValue) }
+  }
+
+  var cr3: UInt64 {
+    @inline(__always) get { cvmx_read_cr3() }
+    @inline(__always) nonmutating set { cvmx_write_cr3(newValue) }
+  }
+
+  var cr4: UInt64 {
+    @inline(__always) get { cvmx_read_cr4() }
+    @inline(__always) nonmutating set { cvmx_write_cr4(newValue) }
+  }
+
+  var xcr0: UInt64 {
+    @inline(__always) get { cvmx_xgetbv(0) }
+    @inline(__always) nonmutating set { cvmx_xsetbv(0, newValue) }
+  }
+
+  var dr6: UInt64 {
+    @inline(__always) get { cvmx_read_dr6() }
+    @inline(__always) nonmutating set { cvmx_write_dr6(newValue) }
+  }
+
+  var timestampCounter: UInt64 {
+    @inline(__always) get { cvmx_rdtsc() }
+  }
+
+  @inline(__always)
+  func wbinvd() { cvmx_wbinvd() }
+
+  @inline(never)
+  func stop(_ report: PanicReport) -> Never {
+    var output = ReportPort(lineStart: "skep: panic ")
+    report.write(to: &output)
+    endRun("panic")
+  }
+
+  @inline(__always)
+  private func outcome(_ code: UInt8) -> VMXOutcome { VMXOutcome(rawValue: code).unsafelyUnwrapped }
+}

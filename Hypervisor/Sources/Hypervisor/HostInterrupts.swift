@@ -1,0 +1,88 @@
+import Boot
+import CVMX
+import VMCS
+
+/// What the vectors' common code has pushed, lowest address first.
+struct InterruptFrame {
+  var registers: GuestRegisters
+  var vector, errorCode: UInt64
+  var rip, cs, rflags, rsp, ss: UInt64
+}
+
+/// An entry of the 64-bit IDT (SDM, "64-Bit Mode IDT").
+private struct InterruptGate {
+  var low, high: UInt64
+
+  init(handler: UInt64, interruptStack: UInt64) {
+    low =
+      (handler & 0xFFFF) | 0x08 << 16 | interruptStack << 32 | 0x8E << 40 | (handler >> 16 & 0xFFFF) << 48
+    high = handler >> 32
+  }
+}
+
+/// Host vectors that are not exceptions.
+enum HostVector {
+  static var timer: UInt8 { 0x40 }
+  static var com1: UInt8 { 0x41 }
+  static var spurious: UInt8 { 0xFF }
+}
+
+/// Fills the IDT at `table`, a page, and loads it.
+func loadInterruptDescriptorTable(_ table: UnsafeMutableRawPointer) {
+  for vector in 0..<256 {
+    let handler = address_of_vectors() + UInt64(16 * vector)
+    // NMI, double fault and machine check get a stack of their own: they come when the usual one may be unusable.
+    let needsOwnStack = vector == 2 || vector == 8 || vector == 18
+    table.storeBytes(
+      of: InterruptGate(handler: handler, interruptStack: needsOwnStack ? 1 : 0), toByteOffset: 16 * vector,
+      as: InterruptGate.self)
+  }
+  cvmx_lidt(table, 4095)
+}
+
+/// Called by the vectors. An interrupt only notes what happened, for the run loop; an exception in the host is Skep's
+/// own bug.
+@c(hypervisor_interrupt)
+func handleInterrupt(_ frame: UnsafeMutablePointer<InterruptFrame>) {
+  let vector = UInt8(truncatingIfNeeded: frame.pointee.vector)
+  if vector >= 32 {
+    acknowledgeHostInterrupt(vector)
+    return
+  }
+  var output = ReportPort(lineStart: "skep: panic ")
+  write(frame.pointee, to: &output)
+  endRun("panic")
+}
+
+private func write(_ frame: InterruptFrame, to output: inout ReportPort) {
+  output.write("exception in the host: vector ")
+  output.write(decimal: frame.vector)
+  output.write(", error code ")
+  output.write(hexadecimal: frame.errorCode, digits: 8)
+  output.write("\n")
+  line("RIP   ", frame.rip, "  RSP   ", frame.rsp, to: &output)
+  line("CS    ", frame.cs, "  SS    ", frame.ss, to: &output)
+  line("RFLAGS", frame.rflags, "  CR2   ", cvmx_read_cr2(), to: &output)
+  line("CR0   ", cvmx_read_cr0(), "  CR3   ", cvmx_read_cr3(), to: &output)
+  line("CR4   ", cvmx_read_cr4(), "  RAX   ", frame.registers.rax, to: &output)
+  line("RCX   ", frame.registers.rcx, "  RDX   ", frame.registers.rdx, to: &output)
+  line("RBX   ", frame.registers.rbx, "  RBP   ", frame.registers.rbp, to: &output)
+  line("RSI   ", frame.registers.rsi, "  RDI   ", frame.registers.rdi, to: &output)
+  line("R8    ", frame.registers.r8, "  R9    ", frame.registers.r9, to: &output)
+  line("R10   ", frame.registers.r10, "  R11   ", frame.registers.r11, to: &output)
+  line("R12   ", frame.registers.r12, "  R13   ", frame.registers.r13, to: &output)
+  line("R14   ", frame.registers.r14, "  R15   ", frame.registers.r15, to: &output)
+}
+
+private func line(
+  _ name: StaticString, _ value: UInt64, _ secondName: StaticString, _ secondValue: UInt64,
+  to output: inout ReportPort
+) {
+  output.write(name)
+  output.write(" ")
+  output.write(hexadecimal: value)
+  output.write(secondName)
+  output.write(" ")
+  output.write(hexadecimal: secondValue)
+  output.write("\n")
+}

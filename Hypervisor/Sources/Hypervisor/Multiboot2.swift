@@ -1,0 +1,81 @@
+import Boot
+import VMCS
+
+/// What the boot loader left: Multiboot2 Specification, "Boot information format".
+struct Multiboot2 {
+  private let start: UnsafeRawPointer
+
+  /// The value in EAX that says a multiboot2 loader was here.
+  static var magic: UInt32 { 0x36D7_6289 }
+
+  init?(magic: UInt32, information: UInt32) {
+    guard magic == Self.magic, let start = UnsafeRawPointer(bitPattern: UInt(information)) else { return nil }
+    self.start = start
+  }
+
+  /// The bytes that the information itself occupies.
+  var range: Range<UInt64> {
+    let first = UInt64(UInt(bitPattern: start))
+    return first..<first + UInt64(start.load(as: UInt32.self))
+  }
+
+  /// Calls `body` with the type and the bytes of each tag.
+  private func forEachTag(_ body: (UInt32, UnsafeRawBufferPointer) -> Void) {
+    let end = Int(start.load(as: UInt32.self))
+    var offset = 8
+    while offset + 8 <= end {
+      let type = start.load(fromByteOffset: offset, as: UInt32.self)
+      let size = Int(start.load(fromByteOffset: offset + 4, as: UInt32.self))
+      if type == 0 || size < 8 { return }
+      body(type, UnsafeRawBufferPointer(start: start + offset, count: size))
+      offset += (size + 7) & ~7
+    }
+  }
+
+  /// The command line without the terminating zero; empty if there is none.
+  var commandLine: UnsafeRawBufferPointer {
+    var result = UnsafeRawBufferPointer(start: nil, count: 0)
+    forEachTag { type, tag in
+      if type == 1, tag.count > 9 { result = UnsafeRawBufferPointer(rebasing: tag[8..<tag.count - 1]) }
+    }
+    return result
+  }
+
+  /// The module whose string is `name`.
+  func module(named name: StaticString) -> UnsafeRawBufferPointer? {
+    var result: UnsafeRawBufferPointer?
+    forEachTag { type, tag in
+      guard type == 3, tag.count >= 17 else { return }
+      let text = UnsafeRawBufferPointer(rebasing: tag[16..<tag.count - 1])
+      guard text.elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) else { return }
+      let first = UInt(tag.load(fromByteOffset: 8, as: UInt32.self))
+      let last = UInt(tag.load(fromByteOffset: 12, as: UInt32.self))
+      result = UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: first), count: Int(last - first))
+    }
+    return result
+  }
+
+  /// Calls `body` with each range of physical memory that is RAM and free for use.
+  func forEachAvailableRange(_ body: (Range<UInt64>) -> Void) {
+    forEachTag { type, tag in
+      guard type == 6 else { return }
+      let entrySize = Int(tag.load(fromByteOffset: 8, as: UInt32.self))
+      var offset = 16
+      while entrySize >= 24, offset + entrySize <= tag.count {
+        let base = tag.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        let length = tag.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
+        if tag.loadUnaligned(fromByteOffset: offset + 16, as: UInt32.self) == 1 { body(base..<base + length) }
+        offset += entrySize
+      }
+    }
+  }
+
+  /// Calls `body` with each range that the loader has filled: the modules and the information itself.
+  func forEachOccupiedRange(_ body: (Range<UInt64>) -> Void) {
+    body(range)
+    forEachTag { type, tag in
+      guard type == 3, tag.count >= 17 else { return }
+      body(UInt64(tag.load(fromByteOffset: 8, as: UInt32.self))..<UInt64(tag.load(fromByteOffset: 12, as: UInt32.self)))
+    }
+  }
+}
