@@ -1,0 +1,37 @@
+/// The file that comes from MSRs.txt.
+func msrFile(_ msrs: [MSRSpecification]) -> GeneratedFile {
+  var text = "extension MSR {\n"
+  for msr in msrs {
+    let index = hex(msr.index, 8)
+    if msr.count == 1 {
+      text += documentation("\(msr.title), \(index).", indent: "  ")
+      text += "  @inlinable public static var \(msr.name): Self { Self(rawValue: \(index)) }\n\n"
+    } else {
+      text += documentation("\(msr.title), \(index) and every \(msr.stride) from it, for n below \(msr.count).", indent: "  ")
+      text += """
+          @inlinable public static func \(msr.name)(_ n: UInt32) -> Self { Self(rawValue: \(index) + n * \(msr.stride)) }
+
+
+        """
+    }
+  }
+  text += """
+      /// The SDM's name of the MSR, that of its family if it belongs to one; nil for an MSR that is not listed.
+      public var name: StaticString? {
+        switch rawValue {
+
+    """
+  for msr in msrs {
+    let last = msr.index + (msr.count - 1) * msr.stride
+    let pattern =
+      switch (msr.count, msr.stride) {
+      case (1, _): hex(msr.index, 8)
+      case (_, 1): "\(hex(msr.index, 8))...\(hex(last, 8))"
+      default:
+        "let index where (\(hex(msr.index, 8))...\(hex(last, 8))).contains(index)"
+          + " && (index - \(hex(msr.index, 8))) % \(msr.stride) == 0"
+      }
+    text += "    case \(pattern): \"\(msr.title)\"\n"
+  }
+  return GeneratedFile("MSRNames.swift", from: "MSRs.txt", text + "    default: nil\n    }\n  }\n}\n")
+}
