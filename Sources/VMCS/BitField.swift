@@ -12,7 +12,7 @@ public struct BitField: Sendable {
   /// The SDM's name.
   public var title: StaticString
 
-  init(_ name: StaticString, _ high: UInt8, _ low: UInt8, _ valueType: ValueType? = nil, _ title: StaticString) {
+  init(_ name: StaticString, _ high: UInt8, _ low: UInt8, _ title: StaticString, _ valueType: ValueType? = nil) {
     self.name = name
     self.high = high
     self.low = low
@@ -27,7 +27,7 @@ public struct BitField: Sendable {
   @inlinable public func value(in bits: UInt64) -> UInt64 { (bits & mask) >> UInt64(low) }
 }
 
-/// The named bits of a type of value, from the lowest. They do not overlap.
+/// The named bits of a type of value, from the lowest; they do not overlap.
 @frozen
 public struct BitFields: RandomAccessCollection, Sendable {
   /// The type of the values.

@@ -1,4 +1,6 @@
-/// A value whose bits have names. A type that conforms names bits and does nothing else: it never masks a value.
+/// A value whose bits have names.
+///
+/// A type that conforms names bits and does nothing else: it never masks a value.
 public protocol BitWord: VMCSFieldValue, RawRepresentable, Hashable where RawValue == Bits {
   /// Makes a value from its bits, which are kept as they are.
   init(rawValue: Bits)
@@ -19,7 +21,9 @@ extension BitWord {
     set { self = Self(rawValue: newValue ? rawValue | 1 << bit : rawValue & ~(1 << bit)) }
   }
 
-  /// The bits from `high` down to `low`. Those of a new value that do not fit are dropped; the others do not change.
+  /// The bits from `high` down to `low`.
+  ///
+  /// Those bits of a new value that do not fit are dropped; bits outside the range do not change.
   @inlinable
   subscript(bits high: Int, low: Int) -> RawValue {
     get { (rawValue >> low) & (~0 >> (RawValue.bitWidth - 1 - high + low)) }

@@ -72,7 +72,7 @@ public struct VMXInstructionFailure: Sendable {
       output.write("VM-instruction error  ")
       output.write(decimal: UInt64(instructionError.rawValue))
       output.write(": ")
-      output.write(instructionError.title)
+      output.write(instructionError.title ?? "not a number that the SDM defines")
       output.write("\n")
     }
     output.write("current VMCS          ")

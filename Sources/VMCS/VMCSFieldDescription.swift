@@ -35,7 +35,7 @@ public struct VMCSFieldDescription: Sendable {
   /// Describes the field at `index` in the SDM's order, which is that of the encodings; `index` is below `count`.
   public init(at index: Int) { self = Self.description(at: index) }
 
-  /// Describes the field with `encoding`; nil if the SDM defines none. The encoding of a high half is none.
+  /// Describes the field with `encoding`; nil if the SDM defines none, and for the encoding of a high half.
   public init?(encoding: VMCSFieldEncoding) {
     guard let index = Self.index(of: encoding) else { return nil }
     self.init(at: index)

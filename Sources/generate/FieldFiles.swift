@@ -86,7 +86,8 @@ private func tableCase(_ index: Int, _ field: FieldSpecification) -> String {
           VMCSFieldDescription(
             "\(field.name)", \(hex(field.encoding, 4)), .\(field.heading.width), .\(field.heading.type), \
     isReadOnly: \(field.isReadOnly), .\(memberName(ofType: field.type)),
-            \(condition), "\(field.title)")
+            \(condition),
+            "\(field.title)")
 
     """
 }

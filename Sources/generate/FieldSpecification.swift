@@ -18,7 +18,9 @@ struct FieldHeading: Equatable {
     ]
     guard let (prefix, width) = widths.first(where: { title.hasPrefix($0.0) }) else { return nil }
     let rest = title.dropFirst(prefix.count)
-    guard let (_, type) = types.first(where: { rest == $0.0 + " Fields" || rest == $0.0 + " Field" }) else { return nil }
+    guard let (_, type) = types.first(where: { rest == $0.0 + " Fields" || rest == $0.0 + " Field" }) else {
+      return nil
+    }
     self.title = title
     self.width = width
     self.type = type

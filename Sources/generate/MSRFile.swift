@@ -7,7 +7,8 @@ func msrFile(_ msrs: [MSRSpecification]) -> GeneratedFile {
       text += documentation("\(msr.title), \(index).", indent: "  ")
       text += "  @inlinable public static var \(msr.name): Self { Self(rawValue: \(index)) }\n\n"
     } else {
-      text += documentation("\(msr.title), \(index) and every \(msr.stride) from it, for n below \(msr.count).", indent: "  ")
+      let extent = "\(index) + n * \(msr.stride), for n below \(msr.count)"
+      text += documentation("\(msr.title), \(extent).", indent: "  ")
       text += """
           @inlinable public static func \(msr.name)(_ n: UInt32) -> Self { Self(rawValue: \(index) + n * \(msr.stride)) }
 
@@ -28,8 +29,8 @@ func msrFile(_ msrs: [MSRSpecification]) -> GeneratedFile {
       case (1, _): hex(msr.index, 8)
       case (_, 1): "\(hex(msr.index, 8))...\(hex(last, 8))"
       default:
-        "let index where (\(hex(msr.index, 8))...\(hex(last, 8))).contains(index)"
-          + " && (index - \(hex(msr.index, 8))) % \(msr.stride) == 0"
+        "let index where (\(hex(msr.index, 8))...\(hex(last, 8))).contains(index)\n"
+          + "      && (index - \(hex(msr.index, 8))) % \(msr.stride) == 0"
       }
     text += "    case \(pattern): \"\(msr.title)\"\n"
   }

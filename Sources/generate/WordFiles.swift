@@ -120,15 +120,15 @@ private func valueTypeFile(_ words: [WordSpecification]) -> GeneratedFile {
     """
   for width in [8, 16, 32, 64] {
     let names = all.filter { $0.1 == width }.map { ".\(memberName(ofType: $0.0))" }
-    text += caseLines(names, ": \(width)")
+    text += caseLines(names, "\(width)")
   }
   return GeneratedFile("ValueType.swift", from: "Words.txt", text + "    }\n  }\n}\n")
 }
 
 /// A `case` with many patterns, one a line.
 private func caseLines(_ patterns: [String], _ end: String) -> String {
-  if patterns.count == 1 { return "    case \(patterns[0])\(end)\n" }
-  return "    case \(patterns.joined(separator: ",\n      "))\(end)\n"
+  if patterns.count == 1 { return "    case \(patterns[0]): \(end)\n" }
+  return "    case \(patterns.joined(separator: ",\n      ")):\n      \(end)\n"
 }
 
 private func bitFieldFile(_ words: [WordSpecification]) -> GeneratedFile {
@@ -158,8 +158,10 @@ private func bitFieldFile(_ words: [WordSpecification]) -> GeneratedFile {
   for word in described {
     text += "\nextension \(word.name) {\n  static func bitField(at index: Int) -> BitField {\n    switch index {\n"
     for (index, member) in word.members.enumerated() {
+      let arguments = "\"\(member.name)\", \(member.high), \(member.low), \"\(member.title)\""
       let type = member.contents.map { ", .\(memberName(ofType: $0))" } ?? ""
-      text += "    case \(index): BitField(\"\(member.name)\", \(member.high), \(member.low)\(type), \"\(member.title)\")\n"
+      let line = "    case \(index): BitField(\(arguments)\(type))"
+      text += (line.count <= 120 ? line : "    case \(index):\n      BitField(\n        \(arguments)\(type))") + "\n"
     }
     text += "    default: preconditionFailure()\n    }\n  }\n}\n"
   }
@@ -175,7 +177,7 @@ private func titleFile(_ words: [WordSpecification]) -> GeneratedFile {
         switch self {
 
     """
-  text += caseLines(enumerations.map { ".\(memberName(ofType: $0.name))" }, ": true")
+  text += caseLines(enumerations.map { ".\(memberName(ofType: $0.name))" }, "true")
   text += """
         default: false
         }
@@ -187,7 +189,8 @@ private func titleFile(_ words: [WordSpecification]) -> GeneratedFile {
 
     """
   for word in enumerations {
-    text += "    case .\(memberName(ofType: word.name)): \(word.name)(rawValue: .init(truncatingIfNeeded: value)).title\n"
+    let typed = "\(word.name)(rawValue: .init(truncatingIfNeeded: value))"
+    text += "    case .\(memberName(ofType: word.name)): \(typed).title\n"
   }
   text += "    default: nil\n    }\n  }\n}\n"
   for word in enumerations {
