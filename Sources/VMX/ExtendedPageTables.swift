@@ -20,15 +20,6 @@ public struct EPTPermissions: OptionSet, Sendable {
   @inlinable public static var all: Self { [.read, .write, .execute] }
 }
 
-/// Memory types as EPT entries and the EPT pointer encode them (SDM, "EPT and Memory Typing").
-@frozen
-public enum EPTMemoryType: UInt64, Sendable {
-  /// UC.
-  case uncacheable = 0
-  /// WB.
-  case writeBack = 6
-}
-
 /// Why a mapping could not be made.
 @frozen
 public enum EPTError: Error, Equatable, Sendable {
@@ -61,7 +52,7 @@ public struct ExtendedPageTables: ~Copyable {
     self.pool = pool
     hasLargePages = capabilities.supports2MBPages
     pointer = EPTPointer(
-      rawValue: root.address.rawValue | EPTMemoryType.writeBack.rawValue | (4 - 1) << 3
+      rawValue: root.address.rawValue | UInt64(EPTMemoryType.writeBack.rawValue) | (4 - 1) << 3
         | (capabilities.supportsAccessedAndDirtyFlags ? 1 << 6 : 0))
   }
 
@@ -74,7 +65,7 @@ public struct ExtendedPageTables: ~Copyable {
     memoryType: EPTMemoryType = .writeBack, largePages: Bool = true
   ) throws(EPTError) {
     try check(range, physical.rawValue)
-    let attributes = permissions.rawValue | memoryType.rawValue << 3
+    let attributes = permissions.rawValue | UInt64(memoryType.rawValue) << 3
     var guest = range.lowerBound
     while guest < range.upperBound {
       let target = physical.rawValue + (guest - range.lowerBound)

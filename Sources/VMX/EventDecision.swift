@@ -1,0 +1,134 @@
+import VMCS
+
+/// What waits to be delivered to the guest.
+@frozen
+public struct PendingEvents: Equatable, Sendable {
+  /// The event whose delivery a VM exit interrupted; it has to be delivered again.
+  public var interrupted: Event?
+  /// The exception that the exit's handler raised.
+  public var exception: Event?
+  /// Whether an NMI waits.
+  public var nmi = false
+
+  /// Nothing waits.
+  @inlinable
+  public init() {}
+
+  /// Whether nothing waits.
+  @inlinable
+  public var isEmpty: Bool { interrupted == nil && exception == nil && !nmi }
+}
+
+/// What keeps events out of the guest at the moment.
+@frozen
+public struct GuestInterruptibility: Equatable, Sendable {
+  /// The guest's RFLAGS.IF.
+  public var interruptsEnabled: Bool
+  /// Blocking by STI, by MOV SS, and by NMI.
+  public var state: GuestInterruptibilityState
+
+  /// Makes it from the two fields.
+  @inlinable
+  public init(interruptsEnabled: Bool, state: GuestInterruptibilityState) {
+    self.interruptsEnabled = interruptsEnabled
+    self.state = state
+  }
+
+  /// Whether the last instruction was STI, MOV SS or POP SS, so that the next one is protected.
+  @inlinable
+  public var isInShadow: Bool { state.blockingBySTI || state.blockingByMOVSS }
+
+  /// Whether an external interrupt can be delivered now.
+  @inlinable
+  public var acceptsExternalInterrupt: Bool { interruptsEnabled && !isInShadow }
+
+  /// Whether an NMI can be delivered now. Blocking by STI counts: some processors do not enter with an NMI then.
+  @inlinable
+  public var acceptsNMI: Bool { !isInShadow && !state.blockingByNMI }
+}
+
+/// Which event the next VM entry injects, and for what it has to wait: the one place where that is decided.
+///
+/// SDM, "Event Injection", "Interrupt-Window Exiting and Virtual-Interrupt Delivery", "NMI-Window Exiting", and for two
+/// events at once "Interrupt 8—Double Fault Exception (#DF)".
+@frozen
+public struct EventDecision: Equatable, Sendable {
+  /// What the entry injects.
+  public var injection: Event?
+  /// Whether the requested external interrupt goes in with this entry. Its vector is not known here: who asked
+  /// acknowledges the interrupt controller and injects the answer.
+  public var takesExternalInterrupt = false
+  /// Whether the guest has to exit as soon as it can take an external interrupt.
+  public var needsInterruptWindow = false
+  /// Whether the guest has to exit as soon as it can take an NMI.
+  public var needsNMIWindow = false
+  /// Whether a double fault could not be delivered: the guest's processor shuts down.
+  public var isTripleFault = false
+  /// What waits after this entry.
+  public var remaining = PendingEvents()
+
+  /// Decides from one state: what waits, what keeps events out, and whether an interrupt controller requests an
+  /// interrupt.
+  public init(
+    pending: PendingEvents, interruptibility: GuestInterruptibility, externalInterruptRequested: Bool
+  ) {
+    remaining.nmi = pending.nmi
+    switch Self.combine(pending.interrupted, pending.exception) {
+    case .none: break
+    case .inject(let event): injection = event
+    case .tripleFault:
+      isTripleFault = true
+      return
+    }
+    if pending.nmi {
+      if injection == nil && interruptibility.acceptsNMI {
+        injection = .nmi
+        remaining.nmi = false
+      } else {
+        needsNMIWindow = true
+      }
+    }
+    if externalInterruptRequested {
+      takesExternalInterrupt = injection == nil && interruptibility.acceptsExternalInterrupt
+      needsInterruptWindow = !takesExternalInterrupt
+    }
+  }
+
+  /// What becomes of an interrupted event and an exception that its delivery, or its exit's handler, has raised.
+  @frozen
+  public enum Combination: Equatable, Sendable {
+    /// There is no event.
+    case none
+    /// This event is delivered.
+    case inject(Event)
+    /// The processor shuts down.
+    case tripleFault
+  }
+
+  /// The matrix of "Conditions for Generating a Double Fault".
+  public static func combine(_ first: Event?, _ second: Event?) -> Combination {
+    guard let first else { return second.map(Combination.inject) ?? .none }
+    guard let second else { return .inject(first) }
+    guard first.isException, second.isException else { return .inject(second) }
+    if first.vector == ExceptionVector.doubleFault.rawValue { return .tripleFault }
+    let secondIsSerious = second.isContributory || second.isPageFault
+    if first.isContributory && second.isContributory || first.isPageFault && secondIsSerious {
+      return .inject(.exception(.doubleFault, errorCode: 0))
+    }
+    return .inject(second)
+  }
+}
+
+extension Event {
+  /// Whether the event is a contributory exception (SDM, "Interrupt and Exception Classes").
+  var isContributory: Bool {
+    guard type == .hardwareException else { return false }
+    return switch vector {
+    case 0, 10, 11, 12, 13, 21: true
+    default: false
+    }
+  }
+
+  /// Whether the event is a page fault, or a virtualization exception, which counts as one.
+  var isPageFault: Bool { type == .hardwareException && (vector == 14 || vector == 20) }
+}

@@ -1,0 +1,96 @@
+import VMCS
+
+/// Why the guest stopped running, with what the reason means. Only the VMCS fields that a case carries have been read.
+///
+/// SDM, "VMX Basic Exit Reasons".
+public enum VMExit: Sendable {
+  /// An exception that the exception bitmap names, or an NMI of the host's.
+  case exceptionOrNMI(VMExitInterruptionInformation)
+  /// An interrupt of the host's, which the exit has acknowledged.
+  case externalInterrupt(vector: UInt8)
+  /// The guest's processor shut down.
+  case tripleFault
+  /// An INIT signal reached the processor.
+  case initSignal
+  /// The guest can take an external interrupt now.
+  case interruptWindow
+  /// The guest can take an NMI now.
+  case nmiWindow
+  /// The guest switched tasks.
+  case taskSwitch(TaskSwitchQualification)
+  /// CPUID.
+  case cpuid
+  /// HLT.
+  case hlt
+  /// INVD or WBINVD.
+  case invalidateCaches
+  /// An instruction that the guest's processor, as CPUID describes it, does not have: #UD.
+  case undefinedInstruction
+  /// An instruction that is not allowed as the guest's processor is set up: #GP(0).
+  case forbiddenInstruction
+  /// MOV to or from a control register, CLTS, LMSW.
+  case controlRegisterAccess(ControlRegisterAccessQualification)
+  /// IN, OUT, INS or OUTS.
+  case io(IOInstructionQualification)
+  /// RDMSR of the MSR in ECX.
+  case rdmsr
+  /// WRMSR of the MSR in ECX.
+  case wrmsr
+  /// XSETBV.
+  case xsetbv
+  /// An access that the extended page tables do not allow.
+  case eptViolation(guestPhysicalAddress: UInt64, EPTViolationQualification)
+  /// An entry of the extended page tables that no processor accepts: Skep's own bug.
+  case eptMisconfiguration(guestPhysicalAddress: UInt64)
+  /// The VM entry failed after the checks of controls and host state; bit 31 of the reason is 1.
+  case entryFailure(ExitReason, qualification: UInt64)
+  /// VMLAUNCH or VMRESUME failed: the VM-instruction error, nil for VMfailInvalid.
+  case entryInstructionFailed(VMInstructionError?)
+  /// A reason that nothing in Skep asked for.
+  case unknown(ExitReason)
+}
+
+extension VMExit {
+  /// Reads what the exit that has just happened means.
+  @inlinable
+  init<P: VMXProcessor>(of vmcs: borrowing CurrentVMCS<P>) {
+    let reason = vmcs[.exitReason]
+    // The whole field is compared: bit 31, or a bit that nothing enables, makes the reason another one.
+    switch reason.rawValue {
+    case 0: self = .exceptionOrNMI(vmcs[.vmExitInterruptionInformation])
+    case 1: self = .externalInterrupt(vector: UInt8(truncatingIfNeeded: vmcs[.vmExitInterruptionInformation].rawValue))
+    case 2: self = .tripleFault
+    case 3: self = .initSignal
+    case 7: self = .interruptWindow
+    case 8: self = .nmiWindow
+    case 9: self = .taskSwitch(TaskSwitchQualification(rawValue: vmcs[.exitQualification]))
+    case 10: self = .cpuid
+    case 12: self = .hlt
+    case 13, 54: self = .invalidateCaches
+    case 28: self = .controlRegisterAccess(ControlRegisterAccessQualification(rawValue: vmcs[.exitQualification]))
+    case 30: self = .io(IOInstructionQualification(rawValue: vmcs[.exitQualification]))
+    case 31: self = .rdmsr
+    case 32: self = .wrmsr
+    case 48:
+      self = .eptViolation(
+        guestPhysicalAddress: vmcs[.guestPhysicalAddress],
+        EPTViolationQualification(rawValue: vmcs[.exitQualification]))
+    case 49: self = .eptMisconfiguration(guestPhysicalAddress: vmcs[.guestPhysicalAddress])
+    case 55: self = .xsetbv
+    default: self = Self.rare(reason, vmcs)
+    }
+  }
+
+  /// The reasons that no guest meets often.
+  @inline(never) @usableFromInline
+  static func rare<P: VMXProcessor>(_ reason: ExitReason, _ vmcs: borrowing CurrentVMCS<P>) -> VMExit {
+    if reason.vmEntryFailure { return .entryFailure(reason, qualification: vmcs[.exitQualification]) }
+    switch reason.rawValue {
+    // GETSEC; the VMX instructions; MWAIT and MONITOR; INVEPT and INVVPID, which exit whatever the privilege level is;
+    // RDRAND and RDSEED cannot exit here; ENCLS, PCONFIG, LOADIWKEY, ENCLV, SEAMCALL, TDCALL; VMFUNC; RSM.
+    case 11, 17...27, 36, 39, 50, 53, 59, 60, 65, 69, 70, 76, 77: return .undefinedInstruction
+    case 15: return .forbiddenInstruction
+    default: return .unknown(reason)
+    }
+  }
+}
