@@ -1,0 +1,205 @@
+/// The I/O ports of the machine and the devices behind them.
+///
+/// Every access says what time it is. Between accesses, the bus must be advanced when ``nextDeadline`` is reached, or
+/// a timer's interrupt is late; it is never lost. A port that no device claims reads all ones and ignores writes;
+/// among them are 0x80 and 0xed, which guests write to for a delay.
+public struct IOBus {
+  private var interrupts = Interrupt8259Pair()
+  private var timer = Timer8254()
+  private var clock: Clock146818
+  private var serial: UART16550A
+  private var system = SystemControlPorts()
+  private var keyboard = KeyboardController()
+  private var pci = PCIConfigurationPorts()
+  private var power = ACPIPowerManagement()
+  private var now: MachineTime = 0
+
+  /// When ``advance(to:)`` has something to do; `MachineTime.max` if it has not.
+  public private(set) var nextDeadline = MachineTime.max
+
+  /// What the guest has asked of the machine. The first request stays.
+  public private(set) var request: MachineRequest?
+
+  private static var timerLine: UInt8 { 0 }
+  private static var serialLine: UInt8 { 4 }
+  private static var clockLine: UInt8 { 8 }
+
+  /// Makes the machine's devices as they are after power-on.
+  ///
+  /// - Parameters:
+  ///   - transmitStorage: memory for what the serial port has sent and the host has not taken yet; it must outlive
+  ///     the bus.
+  ///   - start: the time of day at the guest's start.
+  ///   - memorySize: bytes of guest memory below 4 GiB.
+  public init(
+    transmitStorage: UnsafeMutableBufferPointer<UInt8>, startingAt start: CalendarTime, memorySize: UInt64
+  ) {
+    clock = Clock146818(startingAt: start, memorySize: memorySize)
+    serial = UART16550A(queue: TransmitQueue(storage: transmitStorage))
+  }
+
+  // MARK: Interrupts and time
+
+  /// The level of the processor's INTR input.
+  public var interruptPending: Bool { interrupts.interruptRequested }
+
+  /// Answers the processor's interrupt acknowledge cycle with the vector.
+  public mutating func acknowledgeInterrupt() -> UInt8 { interrupts.acknowledge() }
+
+  /// Sets one of the interrupt lines that no device of the bus drives: 1, 3, 5 to 7, 9 to 15.
+  public mutating func setLine(_ irq: UInt8, _ level: Bool) { interrupts.setLine(irq, level) }
+
+  /// Brings the devices to `time` and raises the interrupts that are due. A time before that of an earlier call is
+  /// taken as that one.
+  public mutating func advance(to time: MachineTime) {
+    now = max(now, time)
+    guard now >= nextDeadline else { return }
+    advanceTimer()
+    clock.advance(to: now)
+    interrupts.setLine(Self.clockLine, clock.interruptLine)
+    serial.advance(to: now)
+    interrupts.setLine(Self.serialLine, serial.interruptLine)
+    updateDeadline()
+  }
+
+  private mutating func advanceTimer() {
+    if timer.advance(to: now) {
+      // The line may have been up before the edge as well as after it.
+      interrupts.setLine(Self.timerLine, false)
+      interrupts.setLine(Self.timerLine, true)
+    }
+    interrupts.setLine(Self.timerLine, timer.interruptLine)
+  }
+
+  private mutating func updateDeadline() {
+    nextDeadline = min(timer.nextDeadline, clock.nextDeadline, serial.nextDeadline)
+  }
+
+  // MARK: The serial line
+
+  /// Takes a byte from the host for the guest.
+  ///
+  /// - Returns: false, and nothing has happened, when the port has no room; the host keeps the byte.
+  public mutating func receive(_ byte: UInt8, at time: MachineTime) -> Bool {
+    advance(to: time)
+    guard serial.receive(byte, at: now) else { return false }
+    serialChanged()
+    return true
+  }
+
+  /// Whether the guest has sent something.
+  public var hasTransmitted: Bool { serial.hasTransmitted }
+
+  /// Takes the oldest byte that the guest has sent; `nil` if there is none.
+  public mutating func takeTransmitted(at time: MachineTime) -> UInt8? {
+    advance(to: time)
+    guard let byte = serial.takeTransmitted() else { return nil }
+    serial.transmit(at: now)
+    serialChanged()
+    return byte
+  }
+
+  private mutating func serialChanged() {
+    interrupts.setLine(Self.serialLine, serial.interruptLine)
+    updateDeadline()
+  }
+
+  // MARK: Ports
+
+  /// Reads from a port.
+  ///
+  /// An access of more than one byte is split into bytes, as on the ISA bus, from the low port up; port 0 follows
+  /// port 0xffff.
+  ///
+  /// - Returns: the value in the low bits, as many as `size` says; the others are 0.
+  public mutating func read(port: UInt16, size: IOSize, at time: MachineTime) -> UInt32 {
+    advance(to: time)
+    if size == .byte { return UInt32(readByte(port)) }
+    if port == 0xcf8 && size == .doubleword { return pci.address }
+    var value: UInt32 = 0
+    for index in 0..<UInt16(size.rawValue) {
+      value |= UInt32(readByte(port &+ index)) << UInt32(8 &* index)
+    }
+    return value
+  }
+
+  /// Writes to a port the low bits of `value`, as many as `size` says; splits the access as `read` does.
+  public mutating func write(port: UInt16, size: IOSize, value: UInt32, at time: MachineTime) {
+    advance(to: time)
+    if size == .byte { return writeByte(port, UInt8(truncatingIfNeeded: value)) }
+    if port == 0xcf8 && size == .doubleword { return pci.writeAddress(value) }
+    for index in 0..<UInt16(size.rawValue) {
+      writeByte(port &+ index, UInt8(truncatingIfNeeded: value >> UInt32(8 &* index)))
+    }
+  }
+
+  private mutating func readByte(_ port: UInt16) -> UInt8 {
+    switch port {
+    case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: return interrupts.read(port: port)
+    case 0x40...0x43: return timer.read(port: port, at: now)
+    case 0x61:
+      return system.readPortB(timerOutput: timer.speakerOutput(at: now), ticks: Timer8254.ticks(at: now))
+    case 0x70, 0x71: return readClock(port)
+    case 0x92: return system.portA
+    case 0x3f8...0x3ff:
+      let value = serial.read(offset: port & 7, at: now)
+      serialChanged()
+      return value
+    case 0x600...0x605: return power.read(offset: port &- ACPIPowerManagement.port)
+    case 0xcf9: return system.resetControl
+    default: return 0xff
+    }
+  }
+
+  private mutating func writeByte(_ port: UInt16, _ value: UInt8) {
+    switch port {
+    case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: interrupts.write(port: port, value: value)
+    case 0x40...0x43:
+      timer.write(port: port, value: value, at: now)
+      advanceTimer()
+      updateDeadline()
+    case 0x60: if keyboard.writeData(value) { ask(for: .reset(.keyboardController)) }
+    case 0x61:
+      system.writePortB(value)
+      timer.setSpeakerGate(system.opensTimerGate, at: now)
+    case 0x64: if keyboard.writeCommand(value) { ask(for: .reset(.keyboardController)) }
+    case 0x70, 0x71: writeClock(port, value)
+    case 0x92: if system.writePortA(value) { ask(for: .reset(.systemControlPortA)) }
+    case 0x3f8...0x3ff: writeSerial(port, value)
+    case 0x600...0x605:
+      if power.write(offset: port &- ACPIPowerManagement.port, value: value) { ask(for: .powerOff) }
+    case 0xcf9: if system.writeResetControl(value) { ask(for: .reset(.resetControlRegister)) }
+    default: break
+    }
+  }
+
+  private mutating func ask(for request: MachineRequest) {
+    if self.request == nil { self.request = request }
+  }
+
+  private mutating func readClock(_ port: UInt16) -> UInt8 {
+    clock.advance(to: now)
+    let value = clock.read(port: port, at: now)
+    clockChanged()
+    return value
+  }
+
+  private mutating func writeClock(_ port: UInt16, _ value: UInt8) {
+    clock.advance(to: now)
+    clock.write(port: port, value: value, at: now)
+    clockChanged()
+  }
+
+  private mutating func clockChanged() {
+    interrupts.setLine(Self.clockLine, clock.interruptLine)
+    updateDeadline()
+  }
+
+  private mutating func writeSerial(_ port: UInt16, _ value: UInt8) {
+    serial.write(offset: port & 7, value: value, at: now)
+    // The line goes low between the byte's coming and its leaving, so that an edge tells of the second.
+    interrupts.setLine(Self.serialLine, serial.interruptLine)
+    serial.transmit(at: now)
+    serialChanged()
+  }
+}
