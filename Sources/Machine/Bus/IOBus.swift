@@ -17,7 +17,9 @@ public struct IOBus {
   /// When ``advance(to:)`` has something to do; `MachineTime.max` if it has not.
   public private(set) var nextDeadline = MachineTime.max
 
-  /// What the guest has asked of the machine. The first request stays.
+  /// What the guest has asked of the machine.
+  ///
+  /// The first request stays.
   public private(set) var request: MachineRequest?
 
   private static var timerLine: UInt8 { 0 }
@@ -49,8 +51,9 @@ public struct IOBus {
   /// Sets one of the interrupt lines that no device of the bus drives: 1, 3, 5 to 7, 9 to 15.
   public mutating func setLine(_ irq: UInt8, _ level: Bool) { interrupts.setLine(irq, level) }
 
-  /// Brings the devices to `time` and raises the interrupts that are due. A time before that of an earlier call is
-  /// taken as that one.
+  /// Brings the devices to `time` and raises the interrupts that are due.
+  ///
+  /// A time before that of an earlier call is taken as that one.
   public mutating func advance(to time: MachineTime) {
     now = max(now, time)
     guard now >= nextDeadline else { return }

@@ -5,7 +5,9 @@ public struct ACPIPowerManagement {
   private var enable: UInt16 = 0
   private var sleepType: UInt8 = 0
 
-  /// The first port of the event block. The control block follows it.
+  /// The first port of the event block.
+  ///
+  /// The control block follows it.
   public static var port: UInt16 { 0x600 }
 
   /// The SLP_TYP that means S5, soft-off.

@@ -48,7 +48,9 @@ public struct CalendarTime: Equatable, Sendable {
   /// Seconds since midnight, 0 to 86399.
   public var secondOfDay: UInt32 { UInt32(hour) * 3600 + UInt32(minute) * 60 + UInt32(second) }
 
-  /// Moves the time on. The year after 9999 is 0.
+  /// Moves the time on.
+  ///
+  /// The year after 9999 is 0.
   public mutating func add(seconds: UInt64) {
     let (days, rest) = (seconds % Self.secondsInCycle + UInt64(secondOfDay)).quotientAndRemainder(
       dividingBy: 86400)

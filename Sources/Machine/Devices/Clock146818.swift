@@ -216,7 +216,9 @@ public struct Clock146818 {
     return min(decode(byte & 0x7f), 12) % 12 + (byte & 0x80 != 0 ? 12 : 0)
   }
 
-  /// The time of day in the registers. Reading it takes a value that is out of range as the nearest one in range.
+  /// The time of day in the registers.
+  ///
+  /// Reading it takes a value that is out of range as the nearest one in range.
   private var calendarTime: CalendarTime {
     get {
       let century = UInt16(min(decode(bytes[Index.century]), 99))

@@ -9,9 +9,13 @@ public struct Interrupt8259 {
   public var levelTriggered: UInt8 = 0
   /// The in-service register, ISR.
   public private(set) var inService: UInt8 = 0
-  /// The interrupt mask register, IMR. All inputs are masked until the guest has initialized the chip.
+  /// The interrupt mask register, IMR.
+  ///
+  /// All inputs are masked until the guest has initialized the chip.
   public private(set) var mask: UInt8 = 0xff
-  /// Which inputs have a slave behind them, one bit each (ICW3 of a master). Zero for a slave.
+  /// Which inputs have a slave behind them, one bit each (ICW3 of a master).
+  ///
+  /// Zero for a slave.
   public private(set) var slaves: UInt8 = 0
 
   /// Whether the next read is a poll: an acknowledgement that gives the input instead of the vector.
@@ -94,7 +98,9 @@ public struct Interrupt8259 {
     return (vectorBase | input, input)
   }
 
-  /// Reads the even (`isOdd` false) or odd port. A poll that OCW3 has asked for comes first, on either port.
+  /// Reads the even (`isOdd` false) or odd port.
+  ///
+  /// A poll that OCW3 has asked for comes first, on either port.
   public mutating func read(isOdd: Bool) -> UInt8 {
     if polls {
       polls = false

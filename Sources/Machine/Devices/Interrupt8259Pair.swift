@@ -5,7 +5,9 @@ public struct Interrupt8259Pair {
   private var master = Interrupt8259(isMaster: true)
   private var slave = Interrupt8259(isMaster: false)
 
-  /// The level of the processor's INTR input. Kept, not computed, because it is looked at before every VM entry.
+  /// The level of the processor's INTR input.
+  ///
+  /// Kept, not computed, because it is looked at before every VM entry.
   public private(set) var interruptRequested = false
 
   /// Inputs that are always edge-triggered: the timer, the keyboard and the cascade; the clock and the FPU.

@@ -2,7 +2,9 @@
 public struct SystemControlPorts {
   /// The bits of port B that the guest sets: timer gate, speaker, and the enables of the two parity checks.
   public private(set) var portB: UInt8 = 0
-  /// Port A. Bit 1 is the A20 gate, which is open and only kept to be read back.
+  /// Port A.
+  ///
+  /// Bit 1 is the A20 gate, which is open and only kept to be read back.
   public private(set) var portA: UInt8 = 0x02
   /// The reset control register.
   public private(set) var resetControl: UInt8 = 0

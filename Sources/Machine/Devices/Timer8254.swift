@@ -16,7 +16,9 @@ public struct Timer8254 {
   /// Makes a timer that has not been programmed.
   public init() {}
 
-  /// How many ticks of the input clock are complete at `time`. Exact: it never drifts.
+  /// How many ticks of the input clock are complete at `time`.
+  ///
+  /// Exact: it never drifts.
   public static func ticks(at time: MachineTime) -> UInt64 {
     let (seconds, rest) = time.quotientAndRemainder(dividingBy: nanosecondsPerSecond)
     return seconds &* frequency &+ rest &* frequency / nanosecondsPerSecond
@@ -53,7 +55,9 @@ public struct Timer8254 {
     channels[2].setGate(level)
   }
 
-  /// Reads one of the four ports. The control port cannot be read: 0xff.
+  /// Reads one of the four ports.
+  ///
+  /// The control port cannot be read: 0xff.
   public mutating func read(port: UInt16, at time: MachineTime) -> UInt8 {
     let channel = Int(port & 3)
     guard channel < 3 else { return 0xff }

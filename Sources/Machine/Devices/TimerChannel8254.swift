@@ -22,7 +22,9 @@ public struct TimerChannel8254 {
   /// The level of the GATE input.
   public private(set) var gate: Bool
 
-  /// Bits 5 to 0 of the control word, as written. Before the first one: two bytes, mode 0, binary.
+  /// Bits 5 to 0 of the control word, as written.
+  ///
+  /// Before the first one: two bytes, mode 0, binary.
   private var control: UInt8 = 0x30
   /// The count that the counting element was loaded with, 1 to 65536; 0 when it has not been loaded.
   private var initialCount: UInt32 = 0
@@ -182,7 +184,9 @@ public struct TimerChannel8254 {
     gate = level
   }
 
-  /// Has the counting element loaded at the next tick. A count of 0 is none.
+  /// Has the counting element loaded at the next tick.
+  ///
+  /// A count of 0 is none.
   private mutating func load(_ count: UInt32) {
     heldCount = self.count
     heldOutput = mode != .interruptOnTerminalCount && output
@@ -238,7 +242,9 @@ public struct TimerChannel8254 {
     }
   }
 
-  /// Latches the count until it is read. A count that is latched already stays.
+  /// Latches the count until it is read.
+  ///
+  /// A count that is latched already stays.
   public mutating func latchCount() {
     if latchedCount == nil { latchedCount = encodedCount }
   }

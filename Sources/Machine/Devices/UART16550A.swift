@@ -62,7 +62,9 @@ public struct UART16550A {
 
   // MARK: Interrupts
 
-  /// The level of the port's interrupt line. OUT2 gates it, and is inactive in loopback.
+  /// The level of the port's interrupt line.
+  ///
+  /// OUT2 gates it, and is inactive in loopback.
   public var interruptLine: Bool {
     modemControl & (Bit.out2 | Bit.loopback) == Bit.out2 && identification != 0x01
   }
@@ -120,7 +122,9 @@ public struct UART16550A {
   /// Whether there is a byte for the host to take.
   public var hasTransmitted: Bool { queue.count > 0 }
 
-  /// Takes the oldest byte that the guest has sent. ``transmit(at:)`` then lets the transmitter go on.
+  /// Takes the oldest byte that the guest has sent.
+  ///
+  /// ``transmit(at:)`` then lets the transmitter go on.
   public mutating func takeTransmitted() -> UInt8? { queue.removeFirst() }
 
   /// Sends what the transmitter holds, as far as there is room.
@@ -182,8 +186,10 @@ public struct UART16550A {
     return byte
   }
 
-  /// Writes one of the eight ports. A byte to be sent stays in the transmitter until ``transmit(at:)``: in between the
-  /// interrupt line is low, as it is while the chip shifts the byte out.
+  /// Writes one of the eight ports.
+  ///
+  /// A byte to be sent stays in the transmitter until ``transmit(at:)``: in between the interrupt line is low, as it is
+  /// while the chip shifts the byte out.
   public mutating func write(offset: UInt16, value: UInt8, at time: MachineTime) {
     advance(to: time)
     switch offset & 7 {
@@ -240,7 +246,9 @@ public struct UART16550A {
     modemDeltas |= (changed & 0xb0) >> 4 | (changed & before & 0x40) >> 4
   }
 
-  /// The high half of MSR: CTS, DSR, RI, DCD. A terminal that is always there; in loopback RTS, DTR, OUT1 and OUT2.
+  /// The high half of MSR: CTS, DSR, RI, DCD.
+  ///
+  /// A terminal that is always there; in loopback RTS, DTR, OUT1 and OUT2.
   private var modemLines: UInt8 {
     guard isLoopback else { return 0xb0 }
     return (modemControl & 0x02) << 3 | (modemControl & 0x01) << 5 | (modemControl & 0x0c) << 4
