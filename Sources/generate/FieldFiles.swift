@@ -85,8 +85,8 @@ private func tableCase(_ index: Int, _ field: FieldSpecification) -> String {
         case \(index):
           VMCSFieldDescription(
             "\(field.name)", \(hex(field.encoding, 4)), .\(field.heading.width), .\(field.heading.type), \
-    isReadOnly: \(field.isReadOnly), .\(memberName(ofType: field.type)),
-            \(condition),
+    isReadOnly: \(field.isReadOnly),
+            .\(memberName(ofType: field.type)), \(condition),
             "\(field.title)")
 
     """

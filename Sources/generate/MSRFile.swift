@@ -29,10 +29,10 @@ func msrFile(_ msrs: [MSRSpecification]) -> GeneratedFile {
       case (1, _): hex(msr.index, 8)
       case (_, 1): "\(hex(msr.index, 8))...\(hex(last, 8))"
       default:
-        "let index where (\(hex(msr.index, 8))...\(hex(last, 8))).contains(index)\n"
+        "let index\n    where (\(hex(msr.index, 8))...\(hex(last, 8))).contains(index)\n"
           + "      && (index - \(hex(msr.index, 8))) % \(msr.stride) == 0"
       }
-    text += "    case \(pattern): \"\(msr.title)\"\n"
+    text += "    case \(pattern):\(pattern.contains("\n") ? "\n     " : "") \"\(msr.title)\"\n"
   }
   return GeneratedFile("MSRNames.swift", from: "MSRs.txt", text + "    default: nil\n    }\n  }\n}\n")
 }

@@ -158,10 +158,12 @@ private func bitFieldFile(_ words: [WordSpecification]) -> GeneratedFile {
   for word in described {
     text += "\nextension \(word.name) {\n  static func bitField(at index: Int) -> BitField {\n    switch index {\n"
     for (index, member) in word.members.enumerated() {
-      let arguments = "\"\(member.name)\", \(member.high), \(member.low), \"\(member.title)\""
-      let type = member.contents.map { ", .\(memberName(ofType: $0))" } ?? ""
-      let line = "    case \(index): BitField(\(arguments)\(type))"
-      text += (line.count <= 120 ? line : "    case \(index):\n      BitField(\n        \(arguments)\(type))") + "\n"
+      let position = "\"\(member.name)\", \(member.high), \(member.low)"
+      let rest = "\"\(member.title)\"" + (member.contents.map { ", .\(memberName(ofType: $0))" } ?? "")
+      let line = "    case \(index): BitField(\(position), \(rest))\n"
+      text +=
+        line.count <= 120
+        ? line : "    case \(index):\n      BitField(\n        \(position),\n        \(rest))\n"
     }
     text += "    default: preconditionFailure()\n    }\n  }\n}\n"
   }

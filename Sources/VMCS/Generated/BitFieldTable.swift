@@ -7,10 +7,10 @@ extension ValueType {
     case .pinBasedVMExecutionControls: 5
     case .primaryProcessorBasedVMExecutionControls: 22
     case .secondaryProcessorBasedVMExecutionControls: 31
-    case .tertiaryProcessorBasedVMExecutionControls: 8
+    case .tertiaryProcessorBasedVMExecutionControls: 11
     case .primaryVMExitControls: 18
     case .secondaryVMExitControls: 4
-    case .vmEntryControls: 16
+    case .vmEntryControls: 17
     case .vmFunctionControls: 1
     case .exceptionBitmap: 21
     case .pageFaultErrorCode: 9
@@ -42,6 +42,27 @@ extension ValueType {
     case .ia32pkrs: 32
     case .ia32scet: 9
     case .ia32fredconfig: 5
+    case .ia32apicbase: 4
+    case .ia32miscenable: 10
+    case .ia32featurecontrol: 8
+    case .ia32vmxbasic: 9
+    case .ia32vmxmisc: 13
+    case .ia32vmxeptvpidcap: 19
+    case .xcr0: 12
+    case .controlRegisterAccessQualification: 5
+    case .movdrQualification: 3
+    case .ioInstructionQualification: 6
+    case .eptViolationQualification: 17
+    case .debugExceptionQualification: 8
+    case .taskSwitchQualification: 2
+    case .apicAccessQualification: 3
+    case .insoutsInstructionInformation: 2
+    case .inveptInstructionInformation: 8
+    case .gdtridtrInstructionInformation: 9
+    case .ldtrtrInstructionInformation: 10
+    case .rdrandInstructionInformation: 2
+    case .vmclearInstructionInformation: 7
+    case .vmreadInstructionInformation: 10
     default: 0
     }
   }
@@ -87,6 +108,27 @@ extension ValueType {
     case .ia32pkrs: IA32PKRS.bitField(at: index)
     case .ia32scet: IA32SCET.bitField(at: index)
     case .ia32fredconfig: IA32FREDCONFIG.bitField(at: index)
+    case .ia32apicbase: IA32APICBASE.bitField(at: index)
+    case .ia32miscenable: IA32MISCENABLE.bitField(at: index)
+    case .ia32featurecontrol: IA32FEATURECONTROL.bitField(at: index)
+    case .ia32vmxbasic: IA32VMXBASIC.bitField(at: index)
+    case .ia32vmxmisc: IA32VMXMISC.bitField(at: index)
+    case .ia32vmxeptvpidcap: IA32VMXEPTVPIDCAP.bitField(at: index)
+    case .xcr0: XCR0.bitField(at: index)
+    case .controlRegisterAccessQualification: ControlRegisterAccessQualification.bitField(at: index)
+    case .movdrQualification: MOVDRQualification.bitField(at: index)
+    case .ioInstructionQualification: IOInstructionQualification.bitField(at: index)
+    case .eptViolationQualification: EPTViolationQualification.bitField(at: index)
+    case .debugExceptionQualification: DebugExceptionQualification.bitField(at: index)
+    case .taskSwitchQualification: TaskSwitchQualification.bitField(at: index)
+    case .apicAccessQualification: APICAccessQualification.bitField(at: index)
+    case .insoutsInstructionInformation: INSOUTSInstructionInformation.bitField(at: index)
+    case .inveptInstructionInformation: INVEPTInstructionInformation.bitField(at: index)
+    case .gdtridtrInstructionInformation: GDTRIDTRInstructionInformation.bitField(at: index)
+    case .ldtrtrInstructionInformation: LDTRTRInstructionInformation.bitField(at: index)
+    case .rdrandInstructionInformation: RDRANDInstructionInformation.bitField(at: index)
+    case .vmclearInstructionInformation: VMCLEARInstructionInformation.bitField(at: index)
+    case .vmreadInstructionInformation: VMREADInstructionInformation.bitField(at: index)
     default: preconditionFailure()
     }
   }
@@ -182,9 +224,12 @@ extension TertiaryProcessorBasedVMExecutionControls {
     case 2: BitField("eptPagingWriteControl", 2, 2, "EPT paging-write control")
     case 3: BitField("guestPagingVerification", 3, 3, "Guest-paging verification")
     case 4: BitField("ipiVirtualization", 4, 4, "IPI virtualization")
-    case 5: BitField("enableMSRListInstructions", 6, 6, "Enable MSR-list instructions")
-    case 6: BitField("virtualizeIA32SPECCTRL", 7, 7, "Virtualize IA32_SPEC_CTRL")
-    case 7: BitField("apicTimerVirtualization", 8, 8, "APIC-timer virtualization")
+    case 5: BitField("seamGuestPhysicalAddressWidth", 5, 5, "SEAM guest-physical address width")
+    case 6: BitField("enableMSRListInstructions", 6, 6, "Enable MSR-list instructions")
+    case 7: BitField("virtualizeIA32SPECCTRL", 7, 7, "Virtualize IA32_SPEC_CTRL")
+    case 8: BitField("apicTimerVirtualization", 8, 8, "APIC-timer virtualization")
+    case 9: BitField("enablePBNDKB", 9, 9, "Enable PBNDKB")
+    case 10: BitField("pebsUsesGuestPhysicalAddresses", 12, 12, "PEBS uses guest physical addresses")
     default: preconditionFailure()
     }
   }
@@ -219,8 +264,8 @@ extension PrimaryVMExitControls {
 extension SecondaryVMExitControls {
   static func bitField(at index: Int) -> BitField {
     switch index {
-    case 0: BitField("saveFRED", 0, 0, "Save IA32_FRED")
-    case 1: BitField("loadFRED", 1, 1, "Load IA32_FRED")
+    case 0: BitField("saveFRED", 0, 0, "Save FRED")
+    case 1: BitField("loadFRED", 1, 1, "Load FRED")
     case 2: BitField("loadIA32SPECCTRL", 2, 2, "Load IA32_SPEC_CTRL")
     case 3: BitField("prematurelyBusyShadowStack", 3, 3, "Prematurely busy shadow stack")
     default: preconditionFailure()
@@ -245,8 +290,9 @@ extension VMEntryControls {
     case 11: BitField("loadCETState", 20, 20, "Load CET state")
     case 12: BitField("loadGuestIA32LBRCTL", 21, 21, "Load guest IA32_LBR_CTL")
     case 13: BitField("loadPKRS", 22, 22, "Load PKRS")
-    case 14: BitField("loadFRED", 23, 23, "Load IA32_FRED")
+    case 14: BitField("loadFRED", 23, 23, "Load FRED")
     case 15: BitField("loadIA32SPECCTRL", 24, 24, "Load IA32_SPEC_CTRL")
+    case 16: BitField("allowSEAMGuestTelemetry", 25, 25, "Allow SEAM-guest telemetry")
     default: preconditionFailure()
     }
   }
@@ -450,12 +496,13 @@ extension TPRThreshold {
 extension EPTPointer {
   static func bitField(at index: Int) -> BitField {
     switch index {
-    case 0: BitField("memoryType", 2, 0, "EPT paging-structure memory type", .eptMemoryType)
+    case 0: BitField("memoryType", 2, 0, "EPT paging-structure memory type", .memoryType)
     case 1: BitField("pageWalkLengthMinus1", 5, 3, "EPT page-walk length minus 1")
     case 2: BitField("accessedAndDirtyFlags", 6, 6, "Enable accessed and dirty flags for EPT")
     case 3:
       BitField(
-        "supervisorShadowStackControl", 7, 7, "Enforcement of access rights for supervisor shadow-stack pages")
+        "supervisorShadowStackControl", 7, 7,
+        "Enforcement of access rights for supervisor shadow-stack pages")
     case 4: BitField("pageFrame", 51, 12, "Physical address of the EPT PML4 or PML5 table, in 4-KByte units")
     default: preconditionFailure()
     }
@@ -507,7 +554,8 @@ extension CR4 {
     case 9: BitField("osfxsr", 9, 9, "OSFXSR: operating system support for FXSAVE and FXRSTOR")
     case 10:
       BitField(
-        "osxmmexcpt", 10, 10, "OSXMMEXCPT: operating system support for unmasked SIMD floating-point exceptions")
+        "osxmmexcpt", 10, 10,
+        "OSXMMEXCPT: operating system support for unmasked SIMD floating-point exceptions")
     case 11: BitField("umip", 11, 11, "UMIP: user-mode instruction prevention")
     case 12: BitField("la57", 12, 12, "LA57: 57-bit linear addresses")
     case 13: BitField("vmxe", 13, 13, "VMXE: VMX-enable")
@@ -636,14 +684,14 @@ extension IA32DEBUGCTL {
 extension IA32PAT {
   static func bitField(at index: Int) -> BitField {
     switch index {
-    case 0: BitField("pa0", 7, 0, "PA0", .patMemoryType)
-    case 1: BitField("pa1", 15, 8, "PA1", .patMemoryType)
-    case 2: BitField("pa2", 23, 16, "PA2", .patMemoryType)
-    case 3: BitField("pa3", 31, 24, "PA3", .patMemoryType)
-    case 4: BitField("pa4", 39, 32, "PA4", .patMemoryType)
-    case 5: BitField("pa5", 47, 40, "PA5", .patMemoryType)
-    case 6: BitField("pa6", 55, 48, "PA6", .patMemoryType)
-    case 7: BitField("pa7", 63, 56, "PA7", .patMemoryType)
+    case 0: BitField("pa0", 7, 0, "PA0", .memoryType)
+    case 1: BitField("pa1", 15, 8, "PA1", .memoryType)
+    case 2: BitField("pa2", 23, 16, "PA2", .memoryType)
+    case 3: BitField("pa3", 31, 24, "PA3", .memoryType)
+    case 4: BitField("pa4", 39, 32, "PA4", .memoryType)
+    case 5: BitField("pa5", 47, 40, "PA5", .memoryType)
+    case 6: BitField("pa6", 55, 48, "PA6", .memoryType)
+    case 7: BitField("pa7", 63, 56, "PA7", .memoryType)
     default: preconditionFailure()
     }
   }
@@ -782,7 +830,8 @@ extension IA32SCET {
     case 7: BitField("tracker", 11, 11, "TRACKER: state of the indirect branch tracker")
     case 8:
       BitField(
-        "ebLEGBITMAPBASE", 63, 12, "EB_LEG_BITMAP_BASE: linear address of the legacy code page bitmap, in 4-KByte units")
+        "ebLEGBITMAPBASE", 63, 12,
+        "EB_LEG_BITMAP_BASE: linear address of the legacy code page bitmap, in 4-KByte units")
     default: preconditionFailure()
     }
   }
@@ -794,12 +843,379 @@ extension IA32FREDCONFIG {
     case 0: BitField("csl", 1, 0, "CSL: current stack level")
     case 1:
       BitField(
-        "pushShadowStackToken", 3, 3, "Decrement of SSP by 8 when event delivery does not change the shadow stack")
+        "pushShadowStackToken", 3, 3,
+        "Decrement of SSP by 8 when event delivery does not change the shadow stack")
     case 2: BitField("rspDecrement", 8, 6, "Decrement of RSP on event delivery, in 64-byte units")
     case 3: BitField("maskableInterruptStackLevel", 10, 9, "Stack level for maskable interrupts")
     case 4:
       BitField(
-        "eventHandlerPage", 63, 12, "Linear address of the entry points for event delivery, in 4-KByte units")
+        "eventHandlerPage", 63, 12,
+        "Linear address of the entry points for event delivery, in 4-KByte units")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension IA32APICBASE {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("bsp", 8, 8, "BSP: bootstrap processor")
+    case 1: BitField("extd", 10, 10, "EXTD: enable x2APIC mode")
+    case 2: BitField("en", 11, 11, "EN: APIC global enable")
+    case 3: BitField("basePage", 51, 12, "APIC base address, in 4-KByte units")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension IA32MISCENABLE {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("fastStringsEnable", 0, 0, "Fast-strings enable")
+    case 1: BitField("automaticThermalControlCircuitEnable", 3, 3, "Automatic thermal control circuit enable")
+    case 2: BitField("performanceMonitoringAvailable", 7, 7, "Performance monitoring available")
+    case 3: BitField("branchTraceStorageUnavailable", 11, 11, "Branch trace storage unavailable")
+    case 4: BitField("pebsUnavailable", 12, 12, "Processor event based sampling (PEBS) unavailable")
+    case 5: BitField("enhancedIntelSpeedStepTechnologyEnable", 16, 16, "Enhanced Intel SpeedStep Technology enable")
+    case 6: BitField("enableMONITORFSM", 18, 18, "Enable MONITOR FSM")
+    case 7: BitField("limitCPUIDMaxval", 22, 22, "Limit CPUID maxval")
+    case 8: BitField("xTPRMessageDisable", 23, 23, "xTPR message disable")
+    case 9: BitField("xdBitDisable", 34, 34, "XD bit disable")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension IA32FEATURECONTROL {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("lock", 0, 0, "Lock bit")
+    case 1: BitField("enableVMXInsideSMX", 1, 1, "Enable VMX inside SMX operation")
+    case 2: BitField("enableVMXOutsideSMX", 2, 2, "Enable VMX outside SMX operation")
+    case 3: BitField("senterLocalFunctionEnables", 14, 8, "SENTER local function enables")
+    case 4: BitField("senterGlobalEnable", 15, 15, "SENTER global enable")
+    case 5: BitField("sgxLaunchControlEnable", 17, 17, "SGX launch control enable")
+    case 6: BitField("sgxGlobalEnable", 18, 18, "SGX global enable")
+    case 7: BitField("lmceOn", 20, 20, "LMCE on")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension IA32VMXBASIC {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("vmcsRevisionIdentifier", 30, 0, "VMCS revision identifier")
+    case 1: BitField("vmcsRegionSize", 44, 32, "Number of bytes for the VMXON region and any VMCS region")
+    case 2:
+      BitField(
+        "physicalAddressesAreLimitedTo32Bits", 48, 48,
+        "Physical addresses of VMX regions are limited to 32 bits")
+    case 3: BitField("supportsDualMonitorTreatment", 49, 49, "Dual-monitor treatment of SMIs and SMM")
+    case 4: BitField("memoryType", 53, 50, "Memory type for VMCS accesses", .memoryType)
+    case 5: BitField("reportsINSAndOUTSInformation", 54, 54, "VM-exit instruction information for INS and OUTS")
+    case 6:
+      BitField(
+        "defaultSettingsMayBeCleared", 55, 55,
+        "Default1 controls may be 0; the TRUE capability MSRs exist")
+    case 7:
+      BitField(
+        "allowsHardwareExceptionsWithoutErrorCode", 56, 56,
+        "Hardware exceptions may be injected with or without error code")
+    case 8: BitField("supportsNestedException", 58, 58, "Nested-exception bits in event identification")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension IA32VMXMISC {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("preemptionTimerRate", 4, 0, "The preemption timer counts down when this bit of the TSC changes")
+    case 1:
+      BitField(
+        "storesLMAInVMEntryControls", 5, 5,
+        "VM exits store IA32_EFER.LMA into the IA-32e mode guest control")
+    case 2: BitField("supportsActivityStateHLT", 6, 6, "Activity state HLT")
+    case 3: BitField("supportsActivityStateShutdown", 7, 7, "Activity state shutdown")
+    case 4: BitField("supportsActivityStateWaitForSIPI", 8, 8, "Activity state wait-for-SIPI")
+    case 5: BitField("supportsIntelPTInVMXOperation", 14, 14, "Intel PT can be used in VMX operation")
+    case 6: BitField("rdmsrReadsSMBASEInSMM", 15, 15, "RDMSR can read IA32_SMBASE in SMM")
+    case 7: BitField("cr3TargetValueCount", 24, 16, "Number of CR3-target values")
+    case 8: BitField("maximumMSRListSize", 27, 25, "Recommended maximum of MSRs in an MSR list: 512 * (N + 1)")
+    case 9: BitField("supportsBlockingOfSMIs", 28, 28, "IA32_SMM_MONITOR_CTL bit 2 can be 1")
+    case 10: BitField("vmwriteToAnyField", 29, 29, "VMWRITE can write VM-exit information fields")
+    case 11:
+      BitField(
+        "allowsInstructionLengthZero", 30, 30,
+        "Software events can be injected with instruction length 0")
+    case 12: BitField("msegRevisionIdentifier", 63, 32, "MSEG revision identifier")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension IA32VMXEPTVPIDCAP {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("supportsExecuteOnlyTranslations", 0, 0, "Execute-only translations")
+    case 1: BitField("supportsPageWalkLength4", 6, 6, "Page-walk length 4")
+    case 2: BitField("supportsPageWalkLength5", 7, 7, "Page-walk length 5")
+    case 3: BitField("supportsMemoryTypeUC", 8, 8, "EPT paging-structure memory type UC")
+    case 4: BitField("supportsMemoryTypeWB", 14, 14, "EPT paging-structure memory type WB")
+    case 5: BitField("supports2MBPages", 16, 16, "2-MByte pages")
+    case 6: BitField("supports1GBPages", 17, 17, "1-GByte pages")
+    case 7: BitField("supportsINVEPT", 20, 20, "INVEPT")
+    case 8: BitField("supportsAccessedAndDirtyFlags", 21, 21, "Accessed and dirty flags for EPT")
+    case 9:
+      BitField(
+        "reportsAdvancedInformationForEPTViolations", 22, 22,
+        "Advanced VM-exit information for EPT violations")
+    case 10: BitField("supportsSupervisorShadowStackControl", 23, 23, "Supervisor shadow-stack control")
+    case 11: BitField("supportsSingleContextINVEPT", 25, 25, "Single-context INVEPT")
+    case 12: BitField("supportsAllContextINVEPT", 26, 26, "All-context INVEPT")
+    case 13: BitField("supportsINVVPID", 32, 32, "INVVPID")
+    case 14: BitField("supportsIndividualAddressINVVPID", 40, 40, "Individual-address INVVPID")
+    case 15: BitField("supportsSingleContextINVVPID", 41, 41, "Single-context INVVPID")
+    case 16: BitField("supportsAllContextINVVPID", 42, 42, "All-context INVVPID")
+    case 17:
+      BitField(
+        "supportsSingleContextRetainingGlobalsINVVPID", 43, 43,
+        "Single-context-retaining-globals INVVPID")
+    case 18: BitField("maximumHLATPrefixSize", 53, 48, "Maximum HLAT prefix size")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension XCR0 {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("x87", 0, 0, "x87 state")
+    case 1: BitField("sse", 1, 1, "SSE state")
+    case 2: BitField("avx", 2, 2, "AVX state")
+    case 3: BitField("bndregs", 3, 3, "BNDREGS state")
+    case 4: BitField("bndcsr", 4, 4, "BNDCSR state")
+    case 5: BitField("opmask", 5, 5, "opmask state")
+    case 6: BitField("zmmHi256", 6, 6, "ZMM_Hi256 state")
+    case 7: BitField("hi16ZMM", 7, 7, "Hi16_ZMM state")
+    case 8: BitField("pkru", 9, 9, "PKRU state")
+    case 9: BitField("tilecfg", 17, 17, "TILECFG state")
+    case 10: BitField("tiledata", 18, 18, "TILEDATA state")
+    case 11: BitField("apx", 19, 19, "APX state")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension ControlRegisterAccessQualification {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("controlRegister", 3, 0, "Number of control register (0 for CLTS and LMSW)")
+    case 1: BitField("accessType", 5, 4, "Access type", .controlRegisterAccessType)
+    case 2: BitField("lmswOperandIsMemory", 6, 6, "LMSW operand type (0 = register, 1 = memory)")
+    case 3: BitField("register", 11, 8, "General-purpose register, for MOV CR", .generalPurposeRegister)
+    case 4: BitField("lmswSourceData", 31, 16, "LMSW source data")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension MOVDRQualification {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("debugRegister", 2, 0, "Number of debug register")
+    case 1: BitField("movFromDR", 4, 4, "Direction of access (0 = MOV to DR, 1 = MOV from DR)")
+    case 2: BitField("register", 11, 8, "General-purpose register", .generalPurposeRegister)
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension IOInstructionQualification {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("size", 2, 0, "Size of access", .ioAccessSize)
+    case 1: BitField("direction", 3, 3, "Direction of the attempted access", .ioDirection)
+    case 2: BitField("string", 4, 4, "String instruction")
+    case 3: BitField("rep", 5, 5, "REP prefixed")
+    case 4: BitField("immediateOperand", 6, 6, "Operand encoding (0 = DX, 1 = immediate)")
+    case 5: BitField("port", 31, 16, "Port number")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension EPTViolationQualification {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("read", 0, 0, "The access was a data read")
+    case 1: BitField("write", 1, 1, "The access was a data write")
+    case 2: BitField("fetch", 2, 2, "The access was an instruction fetch")
+    case 3: BitField("readable", 3, 3, "The guest-physical address was readable")
+    case 4: BitField("writable", 4, 4, "The guest-physical address was writeable")
+    case 5:
+      BitField(
+        "executable", 5, 5,
+        "The guest-physical address was executable (supervisor-mode with mode-based execute control)")
+    case 6:
+      BitField(
+        "userExecutable", 6, 6,
+        "The guest-physical address was executable for user-mode linear addresses")
+    case 7: BitField("linearAddressValid", 7, 7, "The guest linear-address field is valid")
+    case 8:
+      BitField(
+        "translatedAddressAccess", 8, 8,
+        "The access was to the translation of a linear address, not to a paging-structure entry")
+    case 9: BitField("userModeLinearAddress", 9, 9, "The linear address is a user-mode address")
+    case 10: BitField("readWritePage", 10, 10, "The linear address translates to a read/write page")
+    case 11: BitField("executeDisablePage", 11, 11, "The linear address translates to an execute-disable page")
+    case 12: BitField("nmiUnblockingDueToIRET", 12, 12, "NMI unblocking due to IRET")
+    case 13: BitField("shadowStackAccess", 13, 13, "The access was a shadow-stack access")
+    case 14: BitField("supervisorShadowStackPage", 14, 14, "Supervisor shadow-stack control was enabled for the page")
+    case 15: BitField("guestPagingVerification", 15, 15, "The EPT violation was caused by guest-paging verification")
+    case 16: BitField("asynchronous", 16, 16, "The access was asynchronous to instruction execution")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension DebugExceptionQualification {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("b0", 0, 0, "B0: breakpoint condition 0 met")
+    case 1: BitField("b1", 1, 1, "B1: breakpoint condition 1 met")
+    case 2: BitField("b2", 2, 2, "B2: breakpoint condition 2 met")
+    case 3: BitField("b3", 3, 3, "B3: breakpoint condition 3 met")
+    case 4: BitField("bld", 11, 11, "BLD: bus lock detected")
+    case 5: BitField("bd", 13, 13, "BD: debug register access detected")
+    case 6: BitField("bs", 14, 14, "BS: single step")
+    case 7: BitField("rtm", 16, 16, "RTM: inside an RTM region")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension TaskSwitchQualification {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("tssSelector", 15, 0, "Selector of task-state segment (TSS)")
+    case 1: BitField("source", 31, 30, "Source of task switch initiation", .taskSwitchSource)
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension APICAccessQualification {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("offset", 11, 0, "Offset of access within the APIC page, for linear accesses")
+    case 1: BitField("accessType", 15, 12, "Access type", .apicAccessType)
+    case 2: BitField("asynchronous", 16, 16, "The access was asynchronous to instruction execution")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension INSOUTSInstructionInformation {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("addressSize", 9, 7, "Address size", .instructionAddressSize)
+    case 1: BitField("segmentRegister", 17, 15, "Segment register (undefined for INS)", .segmentRegister)
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension INVEPTInstructionInformation {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("scaling", 1, 0, "Scaling: the index register is multiplied by 1 << scaling")
+    case 1: BitField("addressSize", 9, 7, "Address size", .instructionAddressSize)
+    case 2: BitField("segmentRegister", 17, 15, "Segment register", .segmentRegister)
+    case 3: BitField("indexRegister", 21, 18, "Index register", .generalPurposeRegister)
+    case 4: BitField("indexRegisterInvalid", 22, 22, "No index register")
+    case 5: BitField("baseRegister", 26, 23, "Base register", .generalPurposeRegister)
+    case 6: BitField("baseRegisterInvalid", 27, 27, "No base register")
+    case 7: BitField("reg2", 31, 28, "Reg2: the register operand", .generalPurposeRegister)
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension GDTRIDTRInstructionInformation {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("scaling", 1, 0, "Scaling: the index register is multiplied by 1 << scaling")
+    case 1: BitField("addressSize", 9, 7, "Address size", .instructionAddressSize)
+    case 2: BitField("operandSizeIs32", 11, 11, "Operand size (0 = 16-bit, 1 = 32-bit; undefined in 64-bit mode)")
+    case 3: BitField("segmentRegister", 17, 15, "Segment register", .segmentRegister)
+    case 4: BitField("indexRegister", 21, 18, "Index register", .generalPurposeRegister)
+    case 5: BitField("indexRegisterInvalid", 22, 22, "No index register")
+    case 6: BitField("baseRegister", 26, 23, "Base register", .generalPurposeRegister)
+    case 7: BitField("baseRegisterInvalid", 27, 27, "No base register")
+    case 8: BitField("instruction", 29, 28, "Instruction identity", .gdtridtrInstruction)
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension LDTRTRInstructionInformation {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("scaling", 1, 0, "Scaling: the index register is multiplied by 1 << scaling")
+    case 1: BitField("reg1", 6, 3, "Reg1: the register operand, if the operand is a register", .generalPurposeRegister)
+    case 2: BitField("addressSize", 9, 7, "Address size", .instructionAddressSize)
+    case 3: BitField("operandIsRegister", 10, 10, "Mem/Reg (0 = memory, 1 = register)")
+    case 4: BitField("segmentRegister", 17, 15, "Segment register", .segmentRegister)
+    case 5: BitField("indexRegister", 21, 18, "Index register", .generalPurposeRegister)
+    case 6: BitField("indexRegisterInvalid", 22, 22, "No index register")
+    case 7: BitField("baseRegister", 26, 23, "Base register", .generalPurposeRegister)
+    case 8: BitField("baseRegisterInvalid", 27, 27, "No base register")
+    case 9: BitField("instruction", 29, 28, "Instruction identity", .ldtrtrInstruction)
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension RDRANDInstructionInformation {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("operandRegister", 6, 3, "Operand register", .generalPurposeRegister)
+    case 1: BitField("operandSize", 12, 11, "Operand size", .instructionOperandSize)
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension VMCLEARInstructionInformation {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("scaling", 1, 0, "Scaling: the index register is multiplied by 1 << scaling")
+    case 1: BitField("addressSize", 9, 7, "Address size", .instructionAddressSize)
+    case 2: BitField("segmentRegister", 17, 15, "Segment register", .segmentRegister)
+    case 3: BitField("indexRegister", 21, 18, "Index register", .generalPurposeRegister)
+    case 4: BitField("indexRegisterInvalid", 22, 22, "No index register")
+    case 5: BitField("baseRegister", 26, 23, "Base register", .generalPurposeRegister)
+    case 6: BitField("baseRegisterInvalid", 27, 27, "No base register")
+    default: preconditionFailure()
+    }
+  }
+}
+
+extension VMREADInstructionInformation {
+  static func bitField(at index: Int) -> BitField {
+    switch index {
+    case 0: BitField("scaling", 1, 0, "Scaling: the index register is multiplied by 1 << scaling")
+    case 1: BitField("reg1", 6, 3, "Reg1: the register operand, if the operand is a register", .generalPurposeRegister)
+    case 2: BitField("addressSize", 9, 7, "Address size", .instructionAddressSize)
+    case 3: BitField("operandIsRegister", 10, 10, "Mem/Reg (0 = memory, 1 = register)")
+    case 4: BitField("segmentRegister", 17, 15, "Segment register", .segmentRegister)
+    case 5: BitField("indexRegister", 21, 18, "Index register", .generalPurposeRegister)
+    case 6: BitField("indexRegisterInvalid", 22, 22, "No index register")
+    case 7: BitField("baseRegister", 26, 23, "Base register", .generalPurposeRegister)
+    case 8: BitField("baseRegisterInvalid", 27, 27, "No base register")
+    case 9: BitField("reg2", 31, 28, "Reg2: the register that holds the field encoding", .generalPurposeRegister)
     default: preconditionFailure()
     }
   }

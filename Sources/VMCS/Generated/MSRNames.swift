@@ -551,10 +551,14 @@ extension MSR {
     case 0x000001F2: "IA32_SMRR_PHYSBASE"
     case 0x000001F3: "IA32_SMRR_PHYSMASK"
     case 0x000001FC: "MSR_POWER_CTL"
-    case let index where (0x00000200...0x00000212).contains(index)
-      && (index - 0x00000200) % 2 == 0: "IA32_MTRR_PHYSBASEn"
-    case let index where (0x00000201...0x00000213).contains(index)
-      && (index - 0x00000201) % 2 == 0: "IA32_MTRR_PHYSMASKn"
+    case let index
+    where (0x00000200...0x00000212).contains(index)
+      && (index - 0x00000200) % 2 == 0:
+      "IA32_MTRR_PHYSBASEn"
+    case let index
+    where (0x00000201...0x00000213).contains(index)
+      && (index - 0x00000201) % 2 == 0:
+      "IA32_MTRR_PHYSMASKn"
     case 0x00000250: "IA32_MTRR_FIX64K_00000"
     case 0x00000258: "IA32_MTRR_FIX16K_80000"
     case 0x00000259: "IA32_MTRR_FIX16K_A0000"
@@ -569,14 +573,22 @@ extension MSR {
     case 0x0000038F: "IA32_PERF_GLOBAL_CTRL"
     case 0x00000390: "IA32_PERF_GLOBAL_OVF_CTRL"
     case 0x000003F1: "IA32_PEBS_ENABLE"
-    case let index where (0x00000400...0x0000047C).contains(index)
-      && (index - 0x00000400) % 4 == 0: "IA32_MCn_CTL"
-    case let index where (0x00000401...0x0000047D).contains(index)
-      && (index - 0x00000401) % 4 == 0: "IA32_MCn_STATUS"
-    case let index where (0x00000402...0x0000047E).contains(index)
-      && (index - 0x00000402) % 4 == 0: "IA32_MCn_ADDR"
-    case let index where (0x00000403...0x0000047F).contains(index)
-      && (index - 0x00000403) % 4 == 0: "IA32_MCn_MISC"
+    case let index
+    where (0x00000400...0x0000047C).contains(index)
+      && (index - 0x00000400) % 4 == 0:
+      "IA32_MCn_CTL"
+    case let index
+    where (0x00000401...0x0000047D).contains(index)
+      && (index - 0x00000401) % 4 == 0:
+      "IA32_MCn_STATUS"
+    case let index
+    where (0x00000402...0x0000047E).contains(index)
+      && (index - 0x00000402) % 4 == 0:
+      "IA32_MCn_ADDR"
+    case let index
+    where (0x00000403...0x0000047F).contains(index)
+      && (index - 0x00000403) % 4 == 0:
+      "IA32_MCn_MISC"
     case 0x00000480: "IA32_VMX_BASIC"
     case 0x00000481: "IA32_VMX_PINBASED_CTLS"
     case 0x00000482: "IA32_VMX_PROCBASED_CTLS"

@@ -2,7 +2,7 @@
 
 extension VMCSFieldDescription {
   /// How many fields there are.
-  @inlinable public static var count: Int { 206 }
+  @inlinable public static var count: Int { 207 }
 
   /// The encoding of the field at `index` in the order of the encodings.
   static func encoding(at index: Int) -> UInt16 {
@@ -129,90 +129,91 @@ extension VMCSFieldDescription {
     case 119: 0x4020
     case 120: 0x4022
     case 121: 0x4024
-    case 122: 0x4400
-    case 123: 0x4402
-    case 124: 0x4404
-    case 125: 0x4406
-    case 126: 0x4408
-    case 127: 0x440A
-    case 128: 0x440C
-    case 129: 0x440E
-    case 130: 0x4800
-    case 131: 0x4802
-    case 132: 0x4804
-    case 133: 0x4806
-    case 134: 0x4808
-    case 135: 0x480A
-    case 136: 0x480C
-    case 137: 0x480E
-    case 138: 0x4810
-    case 139: 0x4812
-    case 140: 0x4814
-    case 141: 0x4816
-    case 142: 0x4818
-    case 143: 0x481A
-    case 144: 0x481C
-    case 145: 0x481E
-    case 146: 0x4820
-    case 147: 0x4822
-    case 148: 0x4824
-    case 149: 0x4826
-    case 150: 0x4828
-    case 151: 0x482A
-    case 152: 0x482E
-    case 153: 0x4C00
-    case 154: 0x6000
-    case 155: 0x6002
-    case 156: 0x6004
-    case 157: 0x6006
-    case 158: 0x6008
-    case 159: 0x600A
-    case 160: 0x600C
-    case 161: 0x600E
-    case 162: 0x6400
-    case 163: 0x6402
-    case 164: 0x6404
-    case 165: 0x6406
-    case 166: 0x6408
-    case 167: 0x640A
-    case 168: 0x6800
-    case 169: 0x6802
-    case 170: 0x6804
-    case 171: 0x6806
-    case 172: 0x6808
-    case 173: 0x680A
-    case 174: 0x680C
-    case 175: 0x680E
-    case 176: 0x6810
-    case 177: 0x6812
-    case 178: 0x6814
-    case 179: 0x6816
-    case 180: 0x6818
-    case 181: 0x681A
-    case 182: 0x681C
-    case 183: 0x681E
-    case 184: 0x6820
-    case 185: 0x6822
-    case 186: 0x6824
-    case 187: 0x6826
-    case 188: 0x6828
-    case 189: 0x682A
-    case 190: 0x682C
-    case 191: 0x6C00
-    case 192: 0x6C02
-    case 193: 0x6C04
-    case 194: 0x6C06
-    case 195: 0x6C08
-    case 196: 0x6C0A
-    case 197: 0x6C0C
-    case 198: 0x6C0E
-    case 199: 0x6C10
-    case 200: 0x6C12
-    case 201: 0x6C14
-    case 202: 0x6C16
-    case 203: 0x6C18
-    case 204: 0x6C1A
-    case 205: 0x6C1C
+    case 122: 0x4026
+    case 123: 0x4400
+    case 124: 0x4402
+    case 125: 0x4404
+    case 126: 0x4406
+    case 127: 0x4408
+    case 128: 0x440A
+    case 129: 0x440C
+    case 130: 0x440E
+    case 131: 0x4800
+    case 132: 0x4802
+    case 133: 0x4804
+    case 134: 0x4806
+    case 135: 0x4808
+    case 136: 0x480A
+    case 137: 0x480C
+    case 138: 0x480E
+    case 139: 0x4810
+    case 140: 0x4812
+    case 141: 0x4814
+    case 142: 0x4816
+    case 143: 0x4818
+    case 144: 0x481A
+    case 145: 0x481C
+    case 146: 0x481E
+    case 147: 0x4820
+    case 148: 0x4822
+    case 149: 0x4824
+    case 150: 0x4826
+    case 151: 0x4828
+    case 152: 0x482A
+    case 153: 0x482E
+    case 154: 0x4C00
+    case 155: 0x6000
+    case 156: 0x6002
+    case 157: 0x6004
+    case 158: 0x6006
+    case 159: 0x6008
+    case 160: 0x600A
+    case 161: 0x600C
+    case 162: 0x600E
+    case 163: 0x6400
+    case 164: 0x6402
+    case 165: 0x6404
+    case 166: 0x6406
+    case 167: 0x6408
+    case 168: 0x640A
+    case 169: 0x6800
+    case 170: 0x6802
+    case 171: 0x6804
+    case 172: 0x6806
+    case 173: 0x6808
+    case 174: 0x680A
+    case 175: 0x680C
+    case 176: 0x680E
+    case 177: 0x6810
+    case 178: 0x6812
+    case 179: 0x6814
+    case 180: 0x6816
+    case 181: 0x6818
+    case 182: 0x681A
+    case 183: 0x681C
+    case 184: 0x681E
+    case 185: 0x6820
+    case 186: 0x6822
+    case 187: 0x6824
+    case 188: 0x6826
+    case 189: 0x6828
+    case 190: 0x682A
+    case 191: 0x682C
+    case 192: 0x6C00
+    case 193: 0x6C02
+    case 194: 0x6C04
+    case 195: 0x6C06
+    case 196: 0x6C08
+    case 197: 0x6C0A
+    case 198: 0x6C0C
+    case 199: 0x6C0E
+    case 200: 0x6C10
+    case 201: 0x6C12
+    case 202: 0x6C14
+    case 203: 0x6C16
+    case 204: 0x6C18
+    case 205: 0x6C1A
+    case 206: 0x6C1C
     default: 0xFFFF
     }
   }
@@ -222,1033 +223,1038 @@ extension VMCSFieldDescription {
     switch index {
     case 0:
       VMCSFieldDescription(
-        "virtualProcessorIdentifier", 0x0000, .bits16, .control, isReadOnly: false, .uint16,
-        .init(ControlBit(.secondary, 5)),
+        "virtualProcessorIdentifier", 0x0000, .bits16, .control, isReadOnly: false,
+        .uint16, .init(ControlBit(.secondary, 5)),
         "Virtual-processor identifier (VPID)")
     case 1:
       VMCSFieldDescription(
-        "postedInterruptNotificationVector", 0x0002, .bits16, .control, isReadOnly: false, .uint16,
-        .init(ControlBit(.pin, 7)),
+        "postedInterruptNotificationVector", 0x0002, .bits16, .control, isReadOnly: false,
+        .uint16, .init(ControlBit(.pin, 7)),
         "Posted-interrupt notification vector")
     case 2:
       VMCSFieldDescription(
-        "eptpIndex", 0x0004, .bits16, .control, isReadOnly: false, .uint16,
-        .init(ControlBit(.secondary, 18)),
+        "eptpIndex", 0x0004, .bits16, .control, isReadOnly: false,
+        .uint16, .init(ControlBit(.secondary, 18)),
         "EPTP index")
     case 3:
       VMCSFieldDescription(
-        "hlatPrefixSize", 0x0006, .bits16, .control, isReadOnly: false, .uint16,
-        .init(ControlBit(.tertiary, 1)),
+        "hlatPrefixSize", 0x0006, .bits16, .control, isReadOnly: false,
+        .uint16, .init(ControlBit(.tertiary, 1)),
         "HLAT prefix size")
     case 4:
       VMCSFieldDescription(
-        "lastPIDPointerIndex", 0x0008, .bits16, .control, isReadOnly: false, .uint16,
-        .init(ControlBit(.tertiary, 4)),
+        "lastPIDPointerIndex", 0x0008, .bits16, .control, isReadOnly: false,
+        .uint16, .init(ControlBit(.tertiary, 4)),
         "Last PID-pointer index")
     case 5:
       VMCSFieldDescription(
-        "virtualTimerVector", 0x000A, .bits16, .control, isReadOnly: false, .uint16,
-        .init(ControlBit(.tertiary, 8)),
+        "virtualTimerVector", 0x000A, .bits16, .control, isReadOnly: false,
+        .uint16, .init(ControlBit(.tertiary, 8)),
         "Virtual timer vector")
     case 6:
       VMCSFieldDescription(
-        "guestESSelector", 0x0800, .bits16, .guestState, isReadOnly: false, .segmentSelector,
-        .always,
+        "guestESSelector", 0x0800, .bits16, .guestState, isReadOnly: false,
+        .segmentSelector, .always,
         "Guest ES selector")
     case 7:
       VMCSFieldDescription(
-        "guestCSSelector", 0x0802, .bits16, .guestState, isReadOnly: false, .segmentSelector,
-        .always,
+        "guestCSSelector", 0x0802, .bits16, .guestState, isReadOnly: false,
+        .segmentSelector, .always,
         "Guest CS selector")
     case 8:
       VMCSFieldDescription(
-        "guestSSSelector", 0x0804, .bits16, .guestState, isReadOnly: false, .segmentSelector,
-        .always,
+        "guestSSSelector", 0x0804, .bits16, .guestState, isReadOnly: false,
+        .segmentSelector, .always,
         "Guest SS selector")
     case 9:
       VMCSFieldDescription(
-        "guestDSSelector", 0x0806, .bits16, .guestState, isReadOnly: false, .segmentSelector,
-        .always,
+        "guestDSSelector", 0x0806, .bits16, .guestState, isReadOnly: false,
+        .segmentSelector, .always,
         "Guest DS selector")
     case 10:
       VMCSFieldDescription(
-        "guestFSSelector", 0x0808, .bits16, .guestState, isReadOnly: false, .segmentSelector,
-        .always,
+        "guestFSSelector", 0x0808, .bits16, .guestState, isReadOnly: false,
+        .segmentSelector, .always,
         "Guest FS selector")
     case 11:
       VMCSFieldDescription(
-        "guestGSSelector", 0x080A, .bits16, .guestState, isReadOnly: false, .segmentSelector,
-        .always,
+        "guestGSSelector", 0x080A, .bits16, .guestState, isReadOnly: false,
+        .segmentSelector, .always,
         "Guest GS selector")
     case 12:
       VMCSFieldDescription(
-        "guestLDTRSelector", 0x080C, .bits16, .guestState, isReadOnly: false, .segmentSelector,
-        .always,
+        "guestLDTRSelector", 0x080C, .bits16, .guestState, isReadOnly: false,
+        .segmentSelector, .always,
         "Guest LDTR selector")
     case 13:
       VMCSFieldDescription(
-        "guestTRSelector", 0x080E, .bits16, .guestState, isReadOnly: false, .segmentSelector,
-        .always,
+        "guestTRSelector", 0x080E, .bits16, .guestState, isReadOnly: false,
+        .segmentSelector, .always,
         "Guest TR selector")
     case 14:
       VMCSFieldDescription(
-        "guestInterruptStatus", 0x0810, .bits16, .guestState, isReadOnly: false, .guestInterruptStatus,
-        .init(ControlBit(.secondary, 9)),
+        "guestInterruptStatus", 0x0810, .bits16, .guestState, isReadOnly: false,
+        .guestInterruptStatus, .init(ControlBit(.secondary, 9)),
         "Guest interrupt status")
     case 15:
       VMCSFieldDescription(
-        "pmlIndex", 0x0812, .bits16, .guestState, isReadOnly: false, .uint16,
-        .init(ControlBit(.secondary, 17)),
+        "pmlIndex", 0x0812, .bits16, .guestState, isReadOnly: false,
+        .uint16, .init(ControlBit(.secondary, 17)),
         "PML index")
     case 16:
       VMCSFieldDescription(
-        "guestUINV", 0x0814, .bits16, .guestState, isReadOnly: false, .guestUINV,
-        .init(ControlBit(.entry, 19), ControlBit(.exit, 27)),
+        "guestUINV", 0x0814, .bits16, .guestState, isReadOnly: false,
+        .guestUINV, .init(ControlBit(.entry, 19), ControlBit(.exit, 27)),
         "Guest UINV")
     case 17:
       VMCSFieldDescription(
-        "hostESSelector", 0x0C00, .bits16, .hostState, isReadOnly: false, .segmentSelector,
-        .always,
+        "hostESSelector", 0x0C00, .bits16, .hostState, isReadOnly: false,
+        .segmentSelector, .always,
         "Host ES selector")
     case 18:
       VMCSFieldDescription(
-        "hostCSSelector", 0x0C02, .bits16, .hostState, isReadOnly: false, .segmentSelector,
-        .always,
+        "hostCSSelector", 0x0C02, .bits16, .hostState, isReadOnly: false,
+        .segmentSelector, .always,
         "Host CS selector")
     case 19:
       VMCSFieldDescription(
-        "hostSSSelector", 0x0C04, .bits16, .hostState, isReadOnly: false, .segmentSelector,
-        .always,
+        "hostSSSelector", 0x0C04, .bits16, .hostState, isReadOnly: false,
+        .segmentSelector, .always,
         "Host SS selector")
     case 20:
       VMCSFieldDescription(
-        "hostDSSelector", 0x0C06, .bits16, .hostState, isReadOnly: false, .segmentSelector,
-        .always,
+        "hostDSSelector", 0x0C06, .bits16, .hostState, isReadOnly: false,
+        .segmentSelector, .always,
         "Host DS selector")
     case 21:
       VMCSFieldDescription(
-        "hostFSSelector", 0x0C08, .bits16, .hostState, isReadOnly: false, .segmentSelector,
-        .always,
+        "hostFSSelector", 0x0C08, .bits16, .hostState, isReadOnly: false,
+        .segmentSelector, .always,
         "Host FS selector")
     case 22:
       VMCSFieldDescription(
-        "hostGSSelector", 0x0C0A, .bits16, .hostState, isReadOnly: false, .segmentSelector,
-        .always,
+        "hostGSSelector", 0x0C0A, .bits16, .hostState, isReadOnly: false,
+        .segmentSelector, .always,
         "Host GS selector")
     case 23:
       VMCSFieldDescription(
-        "hostTRSelector", 0x0C0C, .bits16, .hostState, isReadOnly: false, .segmentSelector,
-        .always,
+        "hostTRSelector", 0x0C0C, .bits16, .hostState, isReadOnly: false,
+        .segmentSelector, .always,
         "Host TR selector")
     case 24:
       VMCSFieldDescription(
-        "ioBitmapAAddress", 0x2000, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .always,
+        "ioBitmapAAddress", 0x2000, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .always,
         "Address of I/O bitmap A")
     case 25:
       VMCSFieldDescription(
-        "ioBitmapBAddress", 0x2002, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .always,
+        "ioBitmapBAddress", 0x2002, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .always,
         "Address of I/O bitmap B")
     case 26:
       VMCSFieldDescription(
-        "msrBitmapsAddress", 0x2004, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.primary, 28)),
+        "msrBitmapsAddress", 0x2004, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.primary, 28)),
         "Address of MSR bitmaps")
     case 27:
       VMCSFieldDescription(
-        "vmExitMSRStoreAddress", 0x2006, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .always,
+        "vmExitMSRStoreAddress", 0x2006, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .always,
         "VM-exit MSR-store address")
     case 28:
       VMCSFieldDescription(
-        "vmExitMSRLoadAddress", 0x2008, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .always,
+        "vmExitMSRLoadAddress", 0x2008, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .always,
         "VM-exit MSR-load address")
     case 29:
       VMCSFieldDescription(
-        "vmEntryMSRLoadAddress", 0x200A, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .always,
+        "vmEntryMSRLoadAddress", 0x200A, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .always,
         "VM-entry MSR-load address")
     case 30:
       VMCSFieldDescription(
-        "executiveVMCSPointer", 0x200C, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .always,
+        "executiveVMCSPointer", 0x200C, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .always,
         "Executive-VMCS pointer")
     case 31:
       VMCSFieldDescription(
-        "pmlAddress", 0x200E, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.secondary, 17)),
+        "pmlAddress", 0x200E, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.secondary, 17)),
         "PML address")
     case 32:
       VMCSFieldDescription(
-        "tscOffset", 0x2010, .bits64, .control, isReadOnly: false, .uint64,
-        .always,
+        "tscOffset", 0x2010, .bits64, .control, isReadOnly: false,
+        .uint64, .always,
         "TSC offset")
     case 33:
       VMCSFieldDescription(
-        "virtualAPICAddress", 0x2012, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.primary, 21)),
+        "virtualAPICAddress", 0x2012, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.primary, 21)),
         "Virtual-APIC address")
     case 34:
       VMCSFieldDescription(
-        "apicAccessAddress", 0x2014, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.secondary, 0)),
+        "apicAccessAddress", 0x2014, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.secondary, 0)),
         "APIC-access address")
     case 35:
       VMCSFieldDescription(
-        "postedInterruptDescriptorAddress", 0x2016, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.pin, 7)),
+        "postedInterruptDescriptorAddress", 0x2016, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.pin, 7)),
         "Posted-interrupt descriptor address")
     case 36:
       VMCSFieldDescription(
-        "vmFunctionControls", 0x2018, .bits64, .control, isReadOnly: false, .vmFunctionControls,
-        .init(ControlBit(.secondary, 13)),
+        "vmFunctionControls", 0x2018, .bits64, .control, isReadOnly: false,
+        .vmFunctionControls, .init(ControlBit(.secondary, 13)),
         "VM-function controls")
     case 37:
       VMCSFieldDescription(
-        "eptPointer", 0x201A, .bits64, .control, isReadOnly: false, .eptPointer,
-        .init(ControlBit(.secondary, 1)),
+        "eptPointer", 0x201A, .bits64, .control, isReadOnly: false,
+        .eptPointer, .init(ControlBit(.secondary, 1)),
         "EPT pointer (EPTP)")
     case 38:
       VMCSFieldDescription(
-        "eoiExitBitmap0", 0x201C, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 9)),
+        "eoiExitBitmap0", 0x201C, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 9)),
         "EOI-exit bitmap 0 (EOI_EXIT0)")
     case 39:
       VMCSFieldDescription(
-        "eoiExitBitmap1", 0x201E, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 9)),
+        "eoiExitBitmap1", 0x201E, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 9)),
         "EOI-exit bitmap 1 (EOI_EXIT1)")
     case 40:
       VMCSFieldDescription(
-        "eoiExitBitmap2", 0x2020, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 9)),
+        "eoiExitBitmap2", 0x2020, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 9)),
         "EOI-exit bitmap 2 (EOI_EXIT2)")
     case 41:
       VMCSFieldDescription(
-        "eoiExitBitmap3", 0x2022, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 9)),
+        "eoiExitBitmap3", 0x2022, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 9)),
         "EOI-exit bitmap 3 (EOI_EXIT3)")
     case 42:
       VMCSFieldDescription(
-        "eptpListAddress", 0x2024, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.functions, 0)),
+        "eptpListAddress", 0x2024, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.functions, 0)),
         "EPTP-list address")
     case 43:
       VMCSFieldDescription(
-        "vmreadBitmapAddress", 0x2026, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.secondary, 14)),
+        "vmreadBitmapAddress", 0x2026, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.secondary, 14)),
         "VMREAD-bitmap address")
     case 44:
       VMCSFieldDescription(
-        "vmwriteBitmapAddress", 0x2028, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.secondary, 14)),
+        "vmwriteBitmapAddress", 0x2028, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.secondary, 14)),
         "VMWRITE-bitmap address")
     case 45:
       VMCSFieldDescription(
-        "virtualizationExceptionInformationAddress", 0x202A, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.secondary, 18)),
+        "virtualizationExceptionInformationAddress", 0x202A, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.secondary, 18)),
         "Virtualization-exception information address")
     case 46:
       VMCSFieldDescription(
-        "xssExitingBitmap", 0x202C, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 20)),
+        "xssExitingBitmap", 0x202C, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 20)),
         "XSS-exiting bitmap")
     case 47:
       VMCSFieldDescription(
-        "enclsExitingBitmap", 0x202E, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 15)),
+        "enclsExitingBitmap", 0x202E, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 15)),
         "ENCLS-exiting bitmap")
     case 48:
       VMCSFieldDescription(
-        "subPagePermissionTablePointer", 0x2030, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.secondary, 23)),
+        "subPagePermissionTablePointer", 0x2030, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.secondary, 23)),
         "Sub-page-permission-table pointer")
     case 49:
       VMCSFieldDescription(
-        "tscMultiplier", 0x2032, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 25)),
+        "tscMultiplier", 0x2032, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 25)),
         "TSC multiplier")
     case 50:
       VMCSFieldDescription(
-        "tertiaryProcessorBasedVMExecutionControls", 0x2034, .bits64, .control, isReadOnly: false, .tertiaryProcessorBasedVMExecutionControls,
-        .init(ControlBit(.primary, 17)),
+        "tertiaryProcessorBasedVMExecutionControls", 0x2034, .bits64, .control, isReadOnly: false,
+        .tertiaryProcessorBasedVMExecutionControls, .init(ControlBit(.primary, 17)),
         "Tertiary processor-based VM-execution controls")
     case 51:
       VMCSFieldDescription(
-        "enclvExitingBitmap", 0x2036, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 28)),
+        "enclvExitingBitmap", 0x2036, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 28)),
         "ENCLV-exiting bitmap")
     case 52:
       VMCSFieldDescription(
-        "lowPASIDDirectoryAddress", 0x2038, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.secondary, 21)),
+        "lowPASIDDirectoryAddress", 0x2038, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.secondary, 21)),
         "Low PASID directory address")
     case 53:
       VMCSFieldDescription(
-        "highPASIDDirectoryAddress", 0x203A, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.secondary, 21)),
+        "highPASIDDirectoryAddress", 0x203A, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.secondary, 21)),
         "High PASID directory address")
     case 54:
       VMCSFieldDescription(
-        "sharedEPTPointer", 0x203C, .bits64, .control, isReadOnly: false, .eptPointer,
-        .init(feature: "SEAM"),
-        "Shared EPT pointer")
+        "seamSharedEPTPointer", 0x203C, .bits64, .control, isReadOnly: false,
+        .eptPointer, .init(ControlBit(.tertiary, 5)),
+        "SEAM shared EPT pointer")
     case 55:
       VMCSFieldDescription(
-        "pconfigExitingBitmap", 0x203E, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 27)),
+        "pconfigExitingBitmap", 0x203E, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 27)),
         "PCONFIG-exiting bitmap")
     case 56:
       VMCSFieldDescription(
-        "hlatPointer", 0x2040, .bits64, .control, isReadOnly: false, .hlatPointer,
-        .init(ControlBit(.tertiary, 1)),
+        "hlatPointer", 0x2040, .bits64, .control, isReadOnly: false,
+        .hlatPointer, .init(ControlBit(.tertiary, 1)),
         "Hypervisor-managed linear-address translation pointer (HLATP)")
     case 57:
       VMCSFieldDescription(
-        "pidPointerTableAddress", 0x2042, .bits64, .control, isReadOnly: false, .physicalAddress,
-        .init(ControlBit(.tertiary, 4)),
+        "pidPointerTableAddress", 0x2042, .bits64, .control, isReadOnly: false,
+        .physicalAddress, .init(ControlBit(.tertiary, 4)),
         "PID-pointer table address")
     case 58:
       VMCSFieldDescription(
-        "secondaryVMExitControls", 0x2044, .bits64, .control, isReadOnly: false, .secondaryVMExitControls,
-        .init(ControlBit(.exit, 31)),
+        "secondaryVMExitControls", 0x2044, .bits64, .control, isReadOnly: false,
+        .secondaryVMExitControls, .init(ControlBit(.exit, 31)),
         "Secondary VM-exit controls")
     case 59:
       VMCSFieldDescription(
-        "ia32SPECCTRLMask", 0x204A, .bits64, .control, isReadOnly: false, .ia32specctrl,
-        .init(ControlBit(.tertiary, 7)),
+        "ia32SPECCTRLMask", 0x204A, .bits64, .control, isReadOnly: false,
+        .ia32specctrl, .init(ControlBit(.tertiary, 7)),
         "IA32_SPEC_CTRL mask")
     case 60:
       VMCSFieldDescription(
-        "ia32SPECCTRLShadow", 0x204C, .bits64, .control, isReadOnly: false, .ia32specctrl,
-        .init(ControlBit(.tertiary, 7)),
+        "ia32SPECCTRLShadow", 0x204C, .bits64, .control, isReadOnly: false,
+        .ia32specctrl, .init(ControlBit(.tertiary, 7)),
         "IA32_SPEC_CTRL shadow")
     case 61:
       VMCSFieldDescription(
-        "guestDeadlineShadow", 0x204E, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.tertiary, 8)),
+        "guestDeadlineShadow", 0x204E, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.tertiary, 8)),
         "Guest deadline shadow")
     case 62:
       VMCSFieldDescription(
-        "injectedEventData", 0x2052, .bits64, .control, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 23)),
+        "injectedEventData", 0x2052, .bits64, .control, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 23)),
         "Injected-event data")
     case 63:
       VMCSFieldDescription(
-        "guestPhysicalAddress", 0x2400, .bits64, .vmExitInformation, isReadOnly: true, .uint64,
-        .init(ControlBit(.secondary, 1)),
+        "guestPhysicalAddress", 0x2400, .bits64, .vmExitInformation, isReadOnly: true,
+        .uint64, .init(ControlBit(.secondary, 1)),
         "Guest-physical address")
     case 64:
       VMCSFieldDescription(
-        "msrData", 0x2402, .bits64, .vmExitInformation, isReadOnly: true, .uint64,
-        .init(ControlBit(.tertiary, 6)),
+        "msrData", 0x2402, .bits64, .vmExitInformation, isReadOnly: true,
+        .uint64, .init(ControlBit(.tertiary, 6)),
         "MSR data")
     case 65:
       VMCSFieldDescription(
-        "originalEventData", 0x2404, .bits64, .vmExitInformation, isReadOnly: true, .uint64,
-        .init(ControlBit(.entry, 23)),
+        "originalEventData", 0x2404, .bits64, .vmExitInformation, isReadOnly: true,
+        .uint64, .init(ControlBit(.entry, 23)),
         "Original-event data")
     case 66:
       VMCSFieldDescription(
-        "extendedInstructionInformation", 0x2406, .bits64, .vmExitInformation, isReadOnly: true, .uint64,
-        .init(feature: "APX"),
+        "extendedInstructionInformation", 0x2406, .bits64, .vmExitInformation, isReadOnly: true,
+        .uint64, .init(feature: "APX"),
         "Extended instruction information")
     case 67:
       VMCSFieldDescription(
-        "vmcsLinkPointer", 0x2800, .bits64, .guestState, isReadOnly: false, .physicalAddress,
-        .always,
+        "vmcsLinkPointer", 0x2800, .bits64, .guestState, isReadOnly: false,
+        .physicalAddress, .always,
         "VMCS link pointer")
     case 68:
       VMCSFieldDescription(
-        "guestIA32DEBUGCTL", 0x2802, .bits64, .guestState, isReadOnly: false, .ia32debugctl,
-        .always,
+        "guestIA32DEBUGCTL", 0x2802, .bits64, .guestState, isReadOnly: false,
+        .ia32debugctl, .always,
         "Guest IA32_DEBUGCTL")
     case 69:
       VMCSFieldDescription(
-        "guestIA32PAT", 0x2804, .bits64, .guestState, isReadOnly: false, .ia32pat,
-        .init(ControlBit(.entry, 14), ControlBit(.exit, 18)),
+        "guestIA32PAT", 0x2804, .bits64, .guestState, isReadOnly: false,
+        .ia32pat, .init(ControlBit(.entry, 14), ControlBit(.exit, 18)),
         "Guest IA32_PAT")
     case 70:
       VMCSFieldDescription(
-        "guestIA32EFER", 0x2806, .bits64, .guestState, isReadOnly: false, .ia32efer,
-        .init(ControlBit(.entry, 15), ControlBit(.exit, 20)),
+        "guestIA32EFER", 0x2806, .bits64, .guestState, isReadOnly: false,
+        .ia32efer, .init(ControlBit(.entry, 15), ControlBit(.exit, 20)),
         "Guest IA32_EFER")
     case 71:
       VMCSFieldDescription(
-        "guestIA32PERFGLOBALCTRL", 0x2808, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 13), ControlBit(.exit, 30)),
+        "guestIA32PERFGLOBALCTRL", 0x2808, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 13)),
         "Guest IA32_PERF_GLOBAL_CTRL")
     case 72:
       VMCSFieldDescription(
-        "guestPDPTE0", 0x280A, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 1)),
+        "guestPDPTE0", 0x280A, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 1)),
         "Guest PDPTE0")
     case 73:
       VMCSFieldDescription(
-        "guestPDPTE1", 0x280C, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 1)),
+        "guestPDPTE1", 0x280C, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 1)),
         "Guest PDPTE1")
     case 74:
       VMCSFieldDescription(
-        "guestPDPTE2", 0x280E, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 1)),
+        "guestPDPTE2", 0x280E, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 1)),
         "Guest PDPTE2")
     case 75:
       VMCSFieldDescription(
-        "guestPDPTE3", 0x2810, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondary, 1)),
+        "guestPDPTE3", 0x2810, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondary, 1)),
         "Guest PDPTE3")
     case 76:
       VMCSFieldDescription(
-        "guestIA32BNDCFGS", 0x2812, .bits64, .guestState, isReadOnly: false, .ia32bndcfgs,
-        .init(ControlBit(.entry, 16), ControlBit(.exit, 23)),
+        "guestIA32BNDCFGS", 0x2812, .bits64, .guestState, isReadOnly: false,
+        .ia32bndcfgs, .init(ControlBit(.entry, 16), ControlBit(.exit, 23)),
         "Guest IA32_BNDCFGS")
     case 77:
       VMCSFieldDescription(
-        "guestIA32RTITCTL", 0x2814, .bits64, .guestState, isReadOnly: false, .ia32rtitctl,
-        .init(ControlBit(.entry, 18), ControlBit(.exit, 25)),
+        "guestIA32RTITCTL", 0x2814, .bits64, .guestState, isReadOnly: false,
+        .ia32rtitctl, .init(ControlBit(.entry, 18), ControlBit(.exit, 25)),
         "Guest IA32_RTIT_CTL")
     case 78:
       VMCSFieldDescription(
-        "guestIA32LBRCTL", 0x2816, .bits64, .guestState, isReadOnly: false, .ia32lbrctl,
-        .init(ControlBit(.entry, 21), ControlBit(.exit, 26)),
+        "guestIA32LBRCTL", 0x2816, .bits64, .guestState, isReadOnly: false,
+        .ia32lbrctl, .init(ControlBit(.entry, 21), ControlBit(.exit, 26)),
         "Guest IA32_LBR_CTL")
     case 79:
       VMCSFieldDescription(
-        "guestIA32PKRS", 0x2818, .bits64, .guestState, isReadOnly: false, .ia32pkrs,
-        .init(ControlBit(.entry, 22)),
+        "guestIA32PKRS", 0x2818, .bits64, .guestState, isReadOnly: false,
+        .ia32pkrs, .init(ControlBit(.entry, 22)),
         "Guest IA32_PKRS")
     case 80:
       VMCSFieldDescription(
-        "guestIA32FREDCONFIG", 0x281A, .bits64, .guestState, isReadOnly: false, .ia32fredconfig,
-        .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
+        "guestIA32FREDCONFIG", 0x281A, .bits64, .guestState, isReadOnly: false,
+        .ia32fredconfig, .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
         "Guest IA32_FRED_CONFIG")
     case 81:
       VMCSFieldDescription(
-        "guestIA32FREDRSP1", 0x281C, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
+        "guestIA32FREDRSP1", 0x281C, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
         "Guest IA32_FRED_RSP1")
     case 82:
       VMCSFieldDescription(
-        "guestIA32FREDRSP2", 0x281E, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
+        "guestIA32FREDRSP2", 0x281E, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
         "Guest IA32_FRED_RSP2")
     case 83:
       VMCSFieldDescription(
-        "guestIA32FREDRSP3", 0x2820, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
+        "guestIA32FREDRSP3", 0x2820, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
         "Guest IA32_FRED_RSP3")
     case 84:
       VMCSFieldDescription(
-        "guestIA32FREDSTKLVLS", 0x2822, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
+        "guestIA32FREDSTKLVLS", 0x2822, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
         "Guest IA32_FRED_STKLVLS")
     case 85:
       VMCSFieldDescription(
-        "guestIA32FREDSSP1", 0x2824, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
+        "guestIA32FREDSSP1", 0x2824, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
         "Guest IA32_FRED_SSP1")
     case 86:
       VMCSFieldDescription(
-        "guestIA32FREDSSP2", 0x2826, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
+        "guestIA32FREDSSP2", 0x2826, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
         "Guest IA32_FRED_SSP2")
     case 87:
       VMCSFieldDescription(
-        "guestIA32FREDSSP3", 0x2828, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
+        "guestIA32FREDSSP3", 0x2828, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 23), ControlBit(.secondaryExit, 0)),
         "Guest IA32_FRED_SSP3")
     case 88:
       VMCSFieldDescription(
-        "guestIA32SPECCTRL", 0x282E, .bits64, .guestState, isReadOnly: false, .ia32specctrl,
-        .init(ControlBit(.entry, 24)),
+        "guestIA32SPECCTRL", 0x282E, .bits64, .guestState, isReadOnly: false,
+        .ia32specctrl, .init(ControlBit(.entry, 24)),
         "Guest IA32_SPEC_CTRL")
     case 89:
       VMCSFieldDescription(
-        "guestDeadline", 0x2830, .bits64, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.tertiary, 8)),
+        "guestDeadline", 0x2830, .bits64, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.tertiary, 8)),
         "Guest deadline")
     case 90:
       VMCSFieldDescription(
-        "hostIA32PAT", 0x2C00, .bits64, .hostState, isReadOnly: false, .ia32pat,
-        .init(ControlBit(.exit, 19)),
+        "hostIA32PAT", 0x2C00, .bits64, .hostState, isReadOnly: false,
+        .ia32pat, .init(ControlBit(.exit, 19)),
         "Host IA32_PAT")
     case 91:
       VMCSFieldDescription(
-        "hostIA32EFER", 0x2C02, .bits64, .hostState, isReadOnly: false, .ia32efer,
-        .init(ControlBit(.exit, 21)),
+        "hostIA32EFER", 0x2C02, .bits64, .hostState, isReadOnly: false,
+        .ia32efer, .init(ControlBit(.exit, 21)),
         "Host IA32_EFER")
     case 92:
       VMCSFieldDescription(
-        "hostIA32PERFGLOBALCTRL", 0x2C04, .bits64, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.exit, 12)),
+        "hostIA32PERFGLOBALCTRL", 0x2C04, .bits64, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.exit, 12)),
         "Host IA32_PERF_GLOBAL_CTRL")
     case 93:
       VMCSFieldDescription(
-        "hostIA32PKRS", 0x2C06, .bits64, .hostState, isReadOnly: false, .ia32pkrs,
-        .init(ControlBit(.exit, 29)),
+        "hostIA32PKRS", 0x2C06, .bits64, .hostState, isReadOnly: false,
+        .ia32pkrs, .init(ControlBit(.exit, 29)),
         "Host IA32_PKRS")
     case 94:
       VMCSFieldDescription(
-        "hostIA32FREDCONFIG", 0x2C08, .bits64, .hostState, isReadOnly: false, .ia32fredconfig,
-        .init(ControlBit(.secondaryExit, 1)),
+        "hostIA32FREDCONFIG", 0x2C08, .bits64, .hostState, isReadOnly: false,
+        .ia32fredconfig, .init(ControlBit(.secondaryExit, 1)),
         "Host IA32_FRED_CONFIG")
     case 95:
       VMCSFieldDescription(
-        "hostIA32FREDRSP1", 0x2C0A, .bits64, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondaryExit, 1)),
+        "hostIA32FREDRSP1", 0x2C0A, .bits64, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondaryExit, 1)),
         "Host IA32_FRED_RSP1")
     case 96:
       VMCSFieldDescription(
-        "hostIA32FREDRSP2", 0x2C0C, .bits64, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondaryExit, 1)),
+        "hostIA32FREDRSP2", 0x2C0C, .bits64, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondaryExit, 1)),
         "Host IA32_FRED_RSP2")
     case 97:
       VMCSFieldDescription(
-        "hostIA32FREDRSP3", 0x2C0E, .bits64, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondaryExit, 1)),
+        "hostIA32FREDRSP3", 0x2C0E, .bits64, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondaryExit, 1)),
         "Host IA32_FRED_RSP3")
     case 98:
       VMCSFieldDescription(
-        "hostIA32FREDSTKLVLS", 0x2C10, .bits64, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondaryExit, 1)),
+        "hostIA32FREDSTKLVLS", 0x2C10, .bits64, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondaryExit, 1)),
         "Host IA32_FRED_STKLVLS")
     case 99:
       VMCSFieldDescription(
-        "hostIA32FREDSSP1", 0x2C12, .bits64, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondaryExit, 1)),
+        "hostIA32FREDSSP1", 0x2C12, .bits64, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondaryExit, 1)),
         "Host IA32_FRED_SSP1")
     case 100:
       VMCSFieldDescription(
-        "hostIA32FREDSSP2", 0x2C14, .bits64, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondaryExit, 1)),
+        "hostIA32FREDSSP2", 0x2C14, .bits64, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondaryExit, 1)),
         "Host IA32_FRED_SSP2")
     case 101:
       VMCSFieldDescription(
-        "hostIA32FREDSSP3", 0x2C16, .bits64, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.secondaryExit, 1)),
+        "hostIA32FREDSSP3", 0x2C16, .bits64, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.secondaryExit, 1)),
         "Host IA32_FRED_SSP3")
     case 102:
       VMCSFieldDescription(
-        "hostIA32SPECCTRL", 0x2C1A, .bits64, .hostState, isReadOnly: false, .ia32specctrl,
-        .init(ControlBit(.secondaryExit, 2)),
+        "hostIA32SPECCTRL", 0x2C1A, .bits64, .hostState, isReadOnly: false,
+        .ia32specctrl, .init(ControlBit(.secondaryExit, 2)),
         "Host IA32_SPEC_CTRL")
     case 103:
       VMCSFieldDescription(
-        "pinBasedVMExecutionControls", 0x4000, .bits32, .control, isReadOnly: false, .pinBasedVMExecutionControls,
-        .always,
+        "pinBasedVMExecutionControls", 0x4000, .bits32, .control, isReadOnly: false,
+        .pinBasedVMExecutionControls, .always,
         "Pin-based VM-execution controls")
     case 104:
       VMCSFieldDescription(
-        "primaryProcessorBasedVMExecutionControls", 0x4002, .bits32, .control, isReadOnly: false, .primaryProcessorBasedVMExecutionControls,
-        .always,
+        "primaryProcessorBasedVMExecutionControls", 0x4002, .bits32, .control, isReadOnly: false,
+        .primaryProcessorBasedVMExecutionControls, .always,
         "Primary processor-based VM-execution controls")
     case 105:
       VMCSFieldDescription(
-        "exceptionBitmap", 0x4004, .bits32, .control, isReadOnly: false, .exceptionBitmap,
-        .always,
+        "exceptionBitmap", 0x4004, .bits32, .control, isReadOnly: false,
+        .exceptionBitmap, .always,
         "Exception bitmap")
     case 106:
       VMCSFieldDescription(
-        "pageFaultErrorCodeMask", 0x4006, .bits32, .control, isReadOnly: false, .pageFaultErrorCode,
-        .always,
+        "pageFaultErrorCodeMask", 0x4006, .bits32, .control, isReadOnly: false,
+        .pageFaultErrorCode, .always,
         "Page-fault error-code mask")
     case 107:
       VMCSFieldDescription(
-        "pageFaultErrorCodeMatch", 0x4008, .bits32, .control, isReadOnly: false, .pageFaultErrorCode,
-        .always,
+        "pageFaultErrorCodeMatch", 0x4008, .bits32, .control, isReadOnly: false,
+        .pageFaultErrorCode, .always,
         "Page-fault error-code match")
     case 108:
       VMCSFieldDescription(
-        "cr3TargetCount", 0x400A, .bits32, .control, isReadOnly: false, .uint32,
-        .always,
+        "cr3TargetCount", 0x400A, .bits32, .control, isReadOnly: false,
+        .uint32, .always,
         "CR3-target count")
     case 109:
       VMCSFieldDescription(
-        "primaryVMExitControls", 0x400C, .bits32, .control, isReadOnly: false, .primaryVMExitControls,
-        .always,
+        "primaryVMExitControls", 0x400C, .bits32, .control, isReadOnly: false,
+        .primaryVMExitControls, .always,
         "Primary VM-exit controls")
     case 110:
       VMCSFieldDescription(
-        "vmExitMSRStoreCount", 0x400E, .bits32, .control, isReadOnly: false, .uint32,
-        .always,
+        "vmExitMSRStoreCount", 0x400E, .bits32, .control, isReadOnly: false,
+        .uint32, .always,
         "VM-exit MSR-store count")
     case 111:
       VMCSFieldDescription(
-        "vmExitMSRLoadCount", 0x4010, .bits32, .control, isReadOnly: false, .uint32,
-        .always,
+        "vmExitMSRLoadCount", 0x4010, .bits32, .control, isReadOnly: false,
+        .uint32, .always,
         "VM-exit MSR-load count")
     case 112:
       VMCSFieldDescription(
-        "vmEntryControls", 0x4012, .bits32, .control, isReadOnly: false, .vmEntryControls,
-        .always,
+        "vmEntryControls", 0x4012, .bits32, .control, isReadOnly: false,
+        .vmEntryControls, .always,
         "VM-entry controls")
     case 113:
       VMCSFieldDescription(
-        "vmEntryMSRLoadCount", 0x4014, .bits32, .control, isReadOnly: false, .uint32,
-        .always,
+        "vmEntryMSRLoadCount", 0x4014, .bits32, .control, isReadOnly: false,
+        .uint32, .always,
         "VM-entry MSR-load count")
     case 114:
       VMCSFieldDescription(
-        "vmEntryInterruptionInformation", 0x4016, .bits32, .control, isReadOnly: false, .vmEntryInterruptionInformation,
-        .always,
-        "VM-entry interruption-information field")
+        "vmEntryInterruptionInformation", 0x4016, .bits32, .control, isReadOnly: false,
+        .vmEntryInterruptionInformation, .always,
+        "VM-entry interruption information (injected-event identification)")
     case 115:
       VMCSFieldDescription(
-        "vmEntryExceptionErrorCode", 0x4018, .bits32, .control, isReadOnly: false, .uint32,
-        .always,
-        "VM-entry exception error code")
+        "vmEntryExceptionErrorCode", 0x4018, .bits32, .control, isReadOnly: false,
+        .uint32, .always,
+        "VM-entry exception error code (injected-event error code)")
     case 116:
       VMCSFieldDescription(
-        "vmEntryInstructionLength", 0x401A, .bits32, .control, isReadOnly: false, .uint32,
-        .always,
+        "vmEntryInstructionLength", 0x401A, .bits32, .control, isReadOnly: false,
+        .uint32, .always,
         "VM-entry instruction length")
     case 117:
       VMCSFieldDescription(
-        "tprThreshold", 0x401C, .bits32, .control, isReadOnly: false, .tprThreshold,
-        .init(ControlBit(.primary, 21)),
+        "tprThreshold", 0x401C, .bits32, .control, isReadOnly: false,
+        .tprThreshold, .init(ControlBit(.primary, 21)),
         "TPR threshold")
     case 118:
       VMCSFieldDescription(
-        "secondaryProcessorBasedVMExecutionControls", 0x401E, .bits32, .control, isReadOnly: false, .secondaryProcessorBasedVMExecutionControls,
-        .init(ControlBit(.primary, 31)),
+        "secondaryProcessorBasedVMExecutionControls", 0x401E, .bits32, .control, isReadOnly: false,
+        .secondaryProcessorBasedVMExecutionControls, .init(ControlBit(.primary, 31)),
         "Secondary processor-based VM-execution controls")
     case 119:
       VMCSFieldDescription(
-        "pleGap", 0x4020, .bits32, .control, isReadOnly: false, .uint32,
-        .init(ControlBit(.secondary, 10)),
+        "pleGap", 0x4020, .bits32, .control, isReadOnly: false,
+        .uint32, .init(ControlBit(.secondary, 10)),
         "PLE_Gap")
     case 120:
       VMCSFieldDescription(
-        "pleWindow", 0x4022, .bits32, .control, isReadOnly: false, .uint32,
-        .init(ControlBit(.secondary, 10)),
+        "pleWindow", 0x4022, .bits32, .control, isReadOnly: false,
+        .uint32, .init(ControlBit(.secondary, 10)),
         "PLE_Window")
     case 121:
       VMCSFieldDescription(
-        "instructionTimeoutControl", 0x4024, .bits32, .control, isReadOnly: false, .uint32,
-        .init(ControlBit(.secondary, 31)),
+        "instructionTimeoutControl", 0x4024, .bits32, .control, isReadOnly: false,
+        .uint32, .init(ControlBit(.secondary, 31)),
         "Instruction-timeout control")
     case 122:
       VMCSFieldDescription(
-        "vmInstructionError", 0x4400, .bits32, .vmExitInformation, isReadOnly: true, .vmInstructionError,
-        .always,
-        "VM-instruction error")
+        "seamGuestKeyID", 0x4026, .bits32, .control, isReadOnly: false,
+        .uint32, .init(ControlBit(.tertiary, 5)),
+        "SEAM-guest KeyID")
     case 123:
       VMCSFieldDescription(
-        "exitReason", 0x4402, .bits32, .vmExitInformation, isReadOnly: true, .exitReason,
-        .always,
-        "Exit reason")
+        "vmInstructionError", 0x4400, .bits32, .vmExitInformation, isReadOnly: true,
+        .vmInstructionError, .always,
+        "VM-instruction error")
     case 124:
       VMCSFieldDescription(
-        "vmExitInterruptionInformation", 0x4404, .bits32, .vmExitInformation, isReadOnly: true, .vmExitInterruptionInformation,
-        .always,
-        "VM-exit interruption information")
+        "exitReason", 0x4402, .bits32, .vmExitInformation, isReadOnly: true,
+        .exitReason, .always,
+        "Exit reason")
     case 125:
       VMCSFieldDescription(
-        "vmExitInterruptionErrorCode", 0x4406, .bits32, .vmExitInformation, isReadOnly: true, .uint32,
-        .always,
-        "VM-exit interruption error code")
+        "vmExitInterruptionInformation", 0x4404, .bits32, .vmExitInformation, isReadOnly: true,
+        .vmExitInterruptionInformation, .always,
+        "VM-exit interruption information (exiting-event identification)")
     case 126:
       VMCSFieldDescription(
-        "idtVectoringInformation", 0x4408, .bits32, .vmExitInformation, isReadOnly: true, .idtVectoringInformation,
-        .always,
-        "IDT-vectoring information field")
+        "vmExitInterruptionErrorCode", 0x4406, .bits32, .vmExitInformation, isReadOnly: true,
+        .uint32, .always,
+        "VM-exit interruption error code (exiting-event error code)")
     case 127:
       VMCSFieldDescription(
-        "idtVectoringErrorCode", 0x440A, .bits32, .vmExitInformation, isReadOnly: true, .uint32,
-        .always,
-        "IDT-vectoring error code")
+        "idtVectoringInformation", 0x4408, .bits32, .vmExitInformation, isReadOnly: true,
+        .idtVectoringInformation, .always,
+        "IDT-vectoring information (original-event identification)")
     case 128:
       VMCSFieldDescription(
-        "vmExitInstructionLength", 0x440C, .bits32, .vmExitInformation, isReadOnly: true, .uint32,
-        .always,
-        "VM-exit instruction length")
+        "idtVectoringErrorCode", 0x440A, .bits32, .vmExitInformation, isReadOnly: true,
+        .uint32, .always,
+        "IDT-vectoring error code (original-event error code)")
     case 129:
       VMCSFieldDescription(
-        "vmExitInstructionInformation", 0x440E, .bits32, .vmExitInformation, isReadOnly: true, .uint32,
-        .always,
-        "VM-exit instruction information")
+        "vmExitInstructionLength", 0x440C, .bits32, .vmExitInformation, isReadOnly: true,
+        .uint32, .always,
+        "VM-exit instruction length")
     case 130:
       VMCSFieldDescription(
-        "guestESLimit", 0x4800, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest ES limit")
+        "vmExitInstructionInformation", 0x440E, .bits32, .vmExitInformation, isReadOnly: true,
+        .uint32, .always,
+        "VM-exit instruction information")
     case 131:
       VMCSFieldDescription(
-        "guestCSLimit", 0x4802, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest CS limit")
+        "guestESLimit", 0x4800, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest ES limit")
     case 132:
       VMCSFieldDescription(
-        "guestSSLimit", 0x4804, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest SS limit")
+        "guestCSLimit", 0x4802, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest CS limit")
     case 133:
       VMCSFieldDescription(
-        "guestDSLimit", 0x4806, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest DS limit")
+        "guestSSLimit", 0x4804, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest SS limit")
     case 134:
       VMCSFieldDescription(
-        "guestFSLimit", 0x4808, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest FS limit")
+        "guestDSLimit", 0x4806, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest DS limit")
     case 135:
       VMCSFieldDescription(
-        "guestGSLimit", 0x480A, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest GS limit")
+        "guestFSLimit", 0x4808, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest FS limit")
     case 136:
       VMCSFieldDescription(
-        "guestLDTRLimit", 0x480C, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest LDTR limit")
+        "guestGSLimit", 0x480A, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest GS limit")
     case 137:
       VMCSFieldDescription(
-        "guestTRLimit", 0x480E, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest TR limit")
+        "guestLDTRLimit", 0x480C, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest LDTR limit")
     case 138:
       VMCSFieldDescription(
-        "guestGDTRLimit", 0x4810, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest GDTR limit")
+        "guestTRLimit", 0x480E, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest TR limit")
     case 139:
       VMCSFieldDescription(
-        "guestIDTRLimit", 0x4812, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest IDTR limit")
+        "guestGDTRLimit", 0x4810, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest GDTR limit")
     case 140:
       VMCSFieldDescription(
-        "guestESAccessRights", 0x4814, .bits32, .guestState, isReadOnly: false, .segmentAccessRights,
-        .always,
-        "Guest ES access rights")
+        "guestIDTRLimit", 0x4812, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest IDTR limit")
     case 141:
       VMCSFieldDescription(
-        "guestCSAccessRights", 0x4816, .bits32, .guestState, isReadOnly: false, .segmentAccessRights,
-        .always,
-        "Guest CS access rights")
+        "guestESAccessRights", 0x4814, .bits32, .guestState, isReadOnly: false,
+        .segmentAccessRights, .always,
+        "Guest ES access rights")
     case 142:
       VMCSFieldDescription(
-        "guestSSAccessRights", 0x4818, .bits32, .guestState, isReadOnly: false, .segmentAccessRights,
-        .always,
-        "Guest SS access rights")
+        "guestCSAccessRights", 0x4816, .bits32, .guestState, isReadOnly: false,
+        .segmentAccessRights, .always,
+        "Guest CS access rights")
     case 143:
       VMCSFieldDescription(
-        "guestDSAccessRights", 0x481A, .bits32, .guestState, isReadOnly: false, .segmentAccessRights,
-        .always,
-        "Guest DS access rights")
+        "guestSSAccessRights", 0x4818, .bits32, .guestState, isReadOnly: false,
+        .segmentAccessRights, .always,
+        "Guest SS access rights")
     case 144:
       VMCSFieldDescription(
-        "guestFSAccessRights", 0x481C, .bits32, .guestState, isReadOnly: false, .segmentAccessRights,
-        .always,
-        "Guest FS access rights")
+        "guestDSAccessRights", 0x481A, .bits32, .guestState, isReadOnly: false,
+        .segmentAccessRights, .always,
+        "Guest DS access rights")
     case 145:
       VMCSFieldDescription(
-        "guestGSAccessRights", 0x481E, .bits32, .guestState, isReadOnly: false, .segmentAccessRights,
-        .always,
-        "Guest GS access rights")
+        "guestFSAccessRights", 0x481C, .bits32, .guestState, isReadOnly: false,
+        .segmentAccessRights, .always,
+        "Guest FS access rights")
     case 146:
       VMCSFieldDescription(
-        "guestLDTRAccessRights", 0x4820, .bits32, .guestState, isReadOnly: false, .segmentAccessRights,
-        .always,
-        "Guest LDTR access rights")
+        "guestGSAccessRights", 0x481E, .bits32, .guestState, isReadOnly: false,
+        .segmentAccessRights, .always,
+        "Guest GS access rights")
     case 147:
       VMCSFieldDescription(
-        "guestTRAccessRights", 0x4822, .bits32, .guestState, isReadOnly: false, .segmentAccessRights,
-        .always,
-        "Guest TR access rights")
+        "guestLDTRAccessRights", 0x4820, .bits32, .guestState, isReadOnly: false,
+        .segmentAccessRights, .always,
+        "Guest LDTR access rights")
     case 148:
       VMCSFieldDescription(
-        "guestInterruptibilityState", 0x4824, .bits32, .guestState, isReadOnly: false, .guestInterruptibilityState,
-        .always,
-        "Guest interruptibility state")
+        "guestTRAccessRights", 0x4822, .bits32, .guestState, isReadOnly: false,
+        .segmentAccessRights, .always,
+        "Guest TR access rights")
     case 149:
       VMCSFieldDescription(
-        "guestActivityState", 0x4826, .bits32, .guestState, isReadOnly: false, .guestActivityState,
-        .always,
-        "Guest activity state")
+        "guestInterruptibilityState", 0x4824, .bits32, .guestState, isReadOnly: false,
+        .guestInterruptibilityState, .always,
+        "Guest interruptibility state")
     case 150:
       VMCSFieldDescription(
-        "guestSMBASE", 0x4828, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest SMBASE")
+        "guestActivityState", 0x4826, .bits32, .guestState, isReadOnly: false,
+        .guestActivityState, .always,
+        "Guest activity state")
     case 151:
       VMCSFieldDescription(
-        "guestIA32SYSENTERCS", 0x482A, .bits32, .guestState, isReadOnly: false, .uint32,
-        .always,
-        "Guest IA32_SYSENTER_CS")
+        "guestSMBASE", 0x4828, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest SMBASE")
     case 152:
       VMCSFieldDescription(
-        "vmxPreemptionTimerValue", 0x482E, .bits32, .guestState, isReadOnly: false, .uint32,
-        .init(ControlBit(.pin, 6)),
-        "VMX-preemption timer value")
+        "guestIA32SYSENTERCS", 0x482A, .bits32, .guestState, isReadOnly: false,
+        .uint32, .always,
+        "Guest IA32_SYSENTER_CS")
     case 153:
       VMCSFieldDescription(
-        "hostIA32SYSENTERCS", 0x4C00, .bits32, .hostState, isReadOnly: false, .uint32,
-        .always,
-        "Host IA32_SYSENTER_CS")
+        "vmxPreemptionTimerValue", 0x482E, .bits32, .guestState, isReadOnly: false,
+        .uint32, .init(ControlBit(.pin, 6)),
+        "VMX-preemption timer value")
     case 154:
       VMCSFieldDescription(
-        "cr0GuestHostMask", 0x6000, .natural, .control, isReadOnly: false, .cr0,
-        .always,
-        "CR0 guest/host mask")
+        "hostIA32SYSENTERCS", 0x4C00, .bits32, .hostState, isReadOnly: false,
+        .uint32, .always,
+        "Host IA32_SYSENTER_CS")
     case 155:
       VMCSFieldDescription(
-        "cr4GuestHostMask", 0x6002, .natural, .control, isReadOnly: false, .cr4,
-        .always,
-        "CR4 guest/host mask")
+        "cr0GuestHostMask", 0x6000, .natural, .control, isReadOnly: false,
+        .cr0, .always,
+        "CR0 guest/host mask")
     case 156:
       VMCSFieldDescription(
-        "cr0ReadShadow", 0x6004, .natural, .control, isReadOnly: false, .cr0,
-        .always,
-        "CR0 read shadow")
+        "cr4GuestHostMask", 0x6002, .natural, .control, isReadOnly: false,
+        .cr4, .always,
+        "CR4 guest/host mask")
     case 157:
       VMCSFieldDescription(
-        "cr4ReadShadow", 0x6006, .natural, .control, isReadOnly: false, .cr4,
-        .always,
-        "CR4 read shadow")
+        "cr0ReadShadow", 0x6004, .natural, .control, isReadOnly: false,
+        .cr0, .always,
+        "CR0 read shadow")
     case 158:
       VMCSFieldDescription(
-        "cr3TargetValue0", 0x6008, .natural, .control, isReadOnly: false, .uint64,
-        .always,
-        "CR3-target value 0")
+        "cr4ReadShadow", 0x6006, .natural, .control, isReadOnly: false,
+        .cr4, .always,
+        "CR4 read shadow")
     case 159:
       VMCSFieldDescription(
-        "cr3TargetValue1", 0x600A, .natural, .control, isReadOnly: false, .uint64,
-        .always,
-        "CR3-target value 1")
+        "cr3TargetValue0", 0x6008, .natural, .control, isReadOnly: false,
+        .uint64, .always,
+        "CR3-target value 0")
     case 160:
       VMCSFieldDescription(
-        "cr3TargetValue2", 0x600C, .natural, .control, isReadOnly: false, .uint64,
-        .always,
-        "CR3-target value 2")
+        "cr3TargetValue1", 0x600A, .natural, .control, isReadOnly: false,
+        .uint64, .always,
+        "CR3-target value 1")
     case 161:
       VMCSFieldDescription(
-        "cr3TargetValue3", 0x600E, .natural, .control, isReadOnly: false, .uint64,
-        .always,
-        "CR3-target value 3")
+        "cr3TargetValue2", 0x600C, .natural, .control, isReadOnly: false,
+        .uint64, .always,
+        "CR3-target value 2")
     case 162:
       VMCSFieldDescription(
-        "exitQualification", 0x6400, .natural, .vmExitInformation, isReadOnly: true, .uint64,
-        .always,
-        "Exit qualification")
+        "cr3TargetValue3", 0x600E, .natural, .control, isReadOnly: false,
+        .uint64, .always,
+        "CR3-target value 3")
     case 163:
       VMCSFieldDescription(
-        "ioRCX", 0x6402, .natural, .vmExitInformation, isReadOnly: true, .uint64,
-        .always,
-        "I/O RCX")
+        "exitQualification", 0x6400, .natural, .vmExitInformation, isReadOnly: true,
+        .uint64, .always,
+        "Exit qualification")
     case 164:
       VMCSFieldDescription(
-        "ioRSI", 0x6404, .natural, .vmExitInformation, isReadOnly: true, .uint64,
-        .always,
-        "I/O RSI")
+        "ioRCX", 0x6402, .natural, .vmExitInformation, isReadOnly: true,
+        .uint64, .always,
+        "I/O RCX")
     case 165:
       VMCSFieldDescription(
-        "ioRDI", 0x6406, .natural, .vmExitInformation, isReadOnly: true, .uint64,
-        .always,
-        "I/O RDI")
+        "ioRSI", 0x6404, .natural, .vmExitInformation, isReadOnly: true,
+        .uint64, .always,
+        "I/O RSI")
     case 166:
       VMCSFieldDescription(
-        "ioRIP", 0x6408, .natural, .vmExitInformation, isReadOnly: true, .uint64,
-        .always,
-        "I/O RIP")
+        "ioRDI", 0x6406, .natural, .vmExitInformation, isReadOnly: true,
+        .uint64, .always,
+        "I/O RDI")
     case 167:
       VMCSFieldDescription(
-        "guestLinearAddress", 0x640A, .natural, .vmExitInformation, isReadOnly: true, .uint64,
-        .always,
-        "Guest-linear address")
+        "ioRIP", 0x6408, .natural, .vmExitInformation, isReadOnly: true,
+        .uint64, .always,
+        "I/O RIP")
     case 168:
       VMCSFieldDescription(
-        "guestCR0", 0x6800, .natural, .guestState, isReadOnly: false, .cr0,
-        .always,
-        "Guest CR0")
+        "guestLinearAddress", 0x640A, .natural, .vmExitInformation, isReadOnly: true,
+        .uint64, .always,
+        "Guest-linear address")
     case 169:
       VMCSFieldDescription(
-        "guestCR3", 0x6802, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest CR3")
+        "guestCR0", 0x6800, .natural, .guestState, isReadOnly: false,
+        .cr0, .always,
+        "Guest CR0")
     case 170:
       VMCSFieldDescription(
-        "guestCR4", 0x6804, .natural, .guestState, isReadOnly: false, .cr4,
-        .always,
-        "Guest CR4")
+        "guestCR3", 0x6802, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest CR3")
     case 171:
       VMCSFieldDescription(
-        "guestESBase", 0x6806, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest ES base")
+        "guestCR4", 0x6804, .natural, .guestState, isReadOnly: false,
+        .cr4, .always,
+        "Guest CR4")
     case 172:
       VMCSFieldDescription(
-        "guestCSBase", 0x6808, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest CS base")
+        "guestESBase", 0x6806, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest ES base")
     case 173:
       VMCSFieldDescription(
-        "guestSSBase", 0x680A, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest SS base")
+        "guestCSBase", 0x6808, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest CS base")
     case 174:
       VMCSFieldDescription(
-        "guestDSBase", 0x680C, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest DS base")
+        "guestSSBase", 0x680A, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest SS base")
     case 175:
       VMCSFieldDescription(
-        "guestFSBase", 0x680E, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest FS base")
+        "guestDSBase", 0x680C, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest DS base")
     case 176:
       VMCSFieldDescription(
-        "guestGSBase", 0x6810, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest GS base")
+        "guestFSBase", 0x680E, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest FS base")
     case 177:
       VMCSFieldDescription(
-        "guestLDTRBase", 0x6812, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest LDTR base")
+        "guestGSBase", 0x6810, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest GS base")
     case 178:
       VMCSFieldDescription(
-        "guestTRBase", 0x6814, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest TR base")
+        "guestLDTRBase", 0x6812, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest LDTR base")
     case 179:
       VMCSFieldDescription(
-        "guestGDTRBase", 0x6816, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest GDTR base")
+        "guestTRBase", 0x6814, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest TR base")
     case 180:
       VMCSFieldDescription(
-        "guestIDTRBase", 0x6818, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest IDTR base")
+        "guestGDTRBase", 0x6816, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest GDTR base")
     case 181:
       VMCSFieldDescription(
-        "guestDR7", 0x681A, .natural, .guestState, isReadOnly: false, .dr7,
-        .always,
-        "Guest DR7")
+        "guestIDTRBase", 0x6818, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest IDTR base")
     case 182:
       VMCSFieldDescription(
-        "guestRSP", 0x681C, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest RSP")
+        "guestDR7", 0x681A, .natural, .guestState, isReadOnly: false,
+        .dr7, .always,
+        "Guest DR7")
     case 183:
       VMCSFieldDescription(
-        "guestRIP", 0x681E, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest RIP")
+        "guestRSP", 0x681C, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest RSP")
     case 184:
       VMCSFieldDescription(
-        "guestRFLAGS", 0x6820, .natural, .guestState, isReadOnly: false, .rflags,
-        .always,
-        "Guest RFLAGS")
+        "guestRIP", 0x681E, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest RIP")
     case 185:
       VMCSFieldDescription(
-        "guestPendingDebugExceptions", 0x6822, .natural, .guestState, isReadOnly: false, .pendingDebugExceptions,
-        .always,
-        "Guest pending debug exceptions")
+        "guestRFLAGS", 0x6820, .natural, .guestState, isReadOnly: false,
+        .rflags, .always,
+        "Guest RFLAGS")
     case 186:
       VMCSFieldDescription(
-        "guestIA32SYSENTERESP", 0x6824, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest IA32_SYSENTER_ESP")
+        "guestPendingDebugExceptions", 0x6822, .natural, .guestState, isReadOnly: false,
+        .pendingDebugExceptions, .always,
+        "Guest pending debug exceptions")
     case 187:
       VMCSFieldDescription(
-        "guestIA32SYSENTEREIP", 0x6826, .natural, .guestState, isReadOnly: false, .uint64,
-        .always,
-        "Guest IA32_SYSENTER_EIP")
+        "guestIA32SYSENTERESP", 0x6824, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest IA32_SYSENTER_ESP")
     case 188:
       VMCSFieldDescription(
-        "guestIA32SCET", 0x6828, .natural, .guestState, isReadOnly: false, .ia32scet,
-        .init(ControlBit(.entry, 20)),
-        "Guest IA32_S_CET")
+        "guestIA32SYSENTEREIP", 0x6826, .natural, .guestState, isReadOnly: false,
+        .uint64, .always,
+        "Guest IA32_SYSENTER_EIP")
     case 189:
       VMCSFieldDescription(
-        "guestSSP", 0x682A, .natural, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 20)),
-        "Guest SSP")
+        "guestIA32SCET", 0x6828, .natural, .guestState, isReadOnly: false,
+        .ia32scet, .init(ControlBit(.entry, 20)),
+        "Guest IA32_S_CET")
     case 190:
       VMCSFieldDescription(
-        "guestIA32INTERRUPTSSPTABLEADDR", 0x682C, .natural, .guestState, isReadOnly: false, .uint64,
-        .init(ControlBit(.entry, 20)),
-        "Guest IA32_INTERRUPT_SSP_TABLE_ADDR")
+        "guestSSP", 0x682A, .natural, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 20)),
+        "Guest SSP")
     case 191:
       VMCSFieldDescription(
-        "hostCR0", 0x6C00, .natural, .hostState, isReadOnly: false, .cr0,
-        .always,
-        "Host CR0")
+        "guestIA32INTERRUPTSSPTABLEADDR", 0x682C, .natural, .guestState, isReadOnly: false,
+        .uint64, .init(ControlBit(.entry, 20)),
+        "Guest IA32_INTERRUPT_SSP_TABLE_ADDR")
     case 192:
       VMCSFieldDescription(
-        "hostCR3", 0x6C02, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host CR3")
+        "hostCR0", 0x6C00, .natural, .hostState, isReadOnly: false,
+        .cr0, .always,
+        "Host CR0")
     case 193:
       VMCSFieldDescription(
-        "hostCR4", 0x6C04, .natural, .hostState, isReadOnly: false, .cr4,
-        .always,
-        "Host CR4")
+        "hostCR3", 0x6C02, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host CR3")
     case 194:
       VMCSFieldDescription(
-        "hostFSBase", 0x6C06, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host FS base")
+        "hostCR4", 0x6C04, .natural, .hostState, isReadOnly: false,
+        .cr4, .always,
+        "Host CR4")
     case 195:
       VMCSFieldDescription(
-        "hostGSBase", 0x6C08, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host GS base")
+        "hostFSBase", 0x6C06, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host FS base")
     case 196:
       VMCSFieldDescription(
-        "hostTRBase", 0x6C0A, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host TR base")
+        "hostGSBase", 0x6C08, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host GS base")
     case 197:
       VMCSFieldDescription(
-        "hostGDTRBase", 0x6C0C, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host GDTR base")
+        "hostTRBase", 0x6C0A, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host TR base")
     case 198:
       VMCSFieldDescription(
-        "hostIDTRBase", 0x6C0E, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host IDTR base")
+        "hostGDTRBase", 0x6C0C, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host GDTR base")
     case 199:
       VMCSFieldDescription(
-        "hostIA32SYSENTERESP", 0x6C10, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host IA32_SYSENTER_ESP")
+        "hostIDTRBase", 0x6C0E, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host IDTR base")
     case 200:
       VMCSFieldDescription(
-        "hostIA32SYSENTEREIP", 0x6C12, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host IA32_SYSENTER_EIP")
+        "hostIA32SYSENTERESP", 0x6C10, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host IA32_SYSENTER_ESP")
     case 201:
       VMCSFieldDescription(
-        "hostRSP", 0x6C14, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host RSP")
+        "hostIA32SYSENTEREIP", 0x6C12, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host IA32_SYSENTER_EIP")
     case 202:
       VMCSFieldDescription(
-        "hostRIP", 0x6C16, .natural, .hostState, isReadOnly: false, .uint64,
-        .always,
-        "Host RIP")
+        "hostRSP", 0x6C14, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host RSP")
     case 203:
       VMCSFieldDescription(
-        "hostIA32SCET", 0x6C18, .natural, .hostState, isReadOnly: false, .ia32scet,
-        .init(ControlBit(.exit, 28)),
-        "Host IA32_S_CET")
+        "hostRIP", 0x6C16, .natural, .hostState, isReadOnly: false,
+        .uint64, .always,
+        "Host RIP")
     case 204:
       VMCSFieldDescription(
-        "hostSSP", 0x6C1A, .natural, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.exit, 28)),
-        "Host SSP")
+        "hostIA32SCET", 0x6C18, .natural, .hostState, isReadOnly: false,
+        .ia32scet, .init(ControlBit(.exit, 28)),
+        "Host IA32_S_CET")
     case 205:
       VMCSFieldDescription(
-        "hostIA32INTERRUPTSSPTABLEADDR", 0x6C1C, .natural, .hostState, isReadOnly: false, .uint64,
-        .init(ControlBit(.exit, 28)),
+        "hostSSP", 0x6C1A, .natural, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.exit, 28)),
+        "Host SSP")
+    case 206:
+      VMCSFieldDescription(
+        "hostIA32INTERRUPTSSPTABLEADDR", 0x6C1C, .natural, .hostState, isReadOnly: false,
+        .uint64, .init(ControlBit(.exit, 28)),
         "Host IA32_INTERRUPT_SSP_TABLE_ADDR")
     default: preconditionFailure()
     }

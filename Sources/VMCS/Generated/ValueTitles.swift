@@ -9,8 +9,19 @@ extension ValueType {
       .interruptionType,
       .basicExitReason,
       .vmInstructionError,
-      .eptMemoryType,
-      .patMemoryType:
+      .memoryType,
+      .generalPurposeRegister,
+      .segmentRegister,
+      .controlRegisterAccessType,
+      .ioAccessSize,
+      .ioDirection,
+      .taskSwitchSource,
+      .apicAccessType,
+      .vmEntryFailureQualification,
+      .instructionAddressSize,
+      .instructionOperandSize,
+      .gdtridtrInstruction,
+      .ldtrtrInstruction:
       true
     default: false
     }
@@ -24,8 +35,19 @@ extension ValueType {
     case .interruptionType: InterruptionType(rawValue: .init(truncatingIfNeeded: value)).title
     case .basicExitReason: BasicExitReason(rawValue: .init(truncatingIfNeeded: value)).title
     case .vmInstructionError: VMInstructionError(rawValue: .init(truncatingIfNeeded: value)).title
-    case .eptMemoryType: EPTMemoryType(rawValue: .init(truncatingIfNeeded: value)).title
-    case .patMemoryType: PATMemoryType(rawValue: .init(truncatingIfNeeded: value)).title
+    case .memoryType: MemoryType(rawValue: .init(truncatingIfNeeded: value)).title
+    case .generalPurposeRegister: GeneralPurposeRegister(rawValue: .init(truncatingIfNeeded: value)).title
+    case .segmentRegister: SegmentRegister(rawValue: .init(truncatingIfNeeded: value)).title
+    case .controlRegisterAccessType: ControlRegisterAccessType(rawValue: .init(truncatingIfNeeded: value)).title
+    case .ioAccessSize: IOAccessSize(rawValue: .init(truncatingIfNeeded: value)).title
+    case .ioDirection: IODirection(rawValue: .init(truncatingIfNeeded: value)).title
+    case .taskSwitchSource: TaskSwitchSource(rawValue: .init(truncatingIfNeeded: value)).title
+    case .apicAccessType: APICAccessType(rawValue: .init(truncatingIfNeeded: value)).title
+    case .vmEntryFailureQualification: VMEntryFailureQualification(rawValue: .init(truncatingIfNeeded: value)).title
+    case .instructionAddressSize: InstructionAddressSize(rawValue: .init(truncatingIfNeeded: value)).title
+    case .instructionOperandSize: InstructionOperandSize(rawValue: .init(truncatingIfNeeded: value)).title
+    case .gdtridtrInstruction: GDTRIDTRInstruction(rawValue: .init(truncatingIfNeeded: value)).title
+    case .ldtrtrInstruction: LDTRTRInstruction(rawValue: .init(truncatingIfNeeded: value)).title
     default: nil
     }
   }
@@ -214,7 +236,7 @@ extension VMInstructionError {
   }
 }
 
-extension EPTMemoryType {
+extension MemoryType {
   /// The SDM's title of this value; nil if the SDM does not define it.
   public var title: StaticString? {
     switch rawValue {
@@ -229,16 +251,170 @@ extension EPTMemoryType {
   }
 }
 
-extension PATMemoryType {
+extension GeneralPurposeRegister {
   /// The SDM's title of this value; nil if the SDM does not define it.
   public var title: StaticString? {
     switch rawValue {
-    case 0: "Uncacheable (UC)"
-    case 1: "Write combining (WC)"
-    case 4: "Write-through (WT)"
-    case 5: "Write protected (WP)"
-    case 6: "Write-back (WB)"
-    case 7: "Uncached (UC-)"
+    case 0: "RAX"
+    case 1: "RCX"
+    case 2: "RDX"
+    case 3: "RBX"
+    case 4: "RSP"
+    case 5: "RBP"
+    case 6: "RSI"
+    case 7: "RDI"
+    case 8: "R8"
+    case 9: "R9"
+    case 10: "R10"
+    case 11: "R11"
+    case 12: "R12"
+    case 13: "R13"
+    case 14: "R14"
+    case 15: "R15"
+    default: nil
+    }
+  }
+}
+
+extension SegmentRegister {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "ES"
+    case 1: "CS"
+    case 2: "SS"
+    case 3: "DS"
+    case 4: "FS"
+    case 5: "GS"
+    default: nil
+    }
+  }
+}
+
+extension ControlRegisterAccessType {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "MOV to CR"
+    case 1: "MOV from CR"
+    case 2: "CLTS"
+    case 3: "LMSW"
+    default: nil
+    }
+  }
+}
+
+extension IOAccessSize {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "1-byte"
+    case 1: "2-byte"
+    case 3: "4-byte"
+    default: nil
+    }
+  }
+}
+
+extension IODirection {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "OUT"
+    case 1: "IN"
+    default: nil
+    }
+  }
+}
+
+extension TaskSwitchSource {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "CALL instruction"
+    case 1: "IRET instruction"
+    case 2: "JMP instruction"
+    case 3: "Task gate in IDT"
+    default: nil
+    }
+  }
+}
+
+extension APICAccessType {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "Linear access for a data read during instruction execution"
+    case 1: "Linear access for a data write during instruction execution"
+    case 2: "Linear access for an instruction fetch"
+    case 3: "Linear access (read or write) during event delivery"
+    case 4: "Linear access for monitoring"
+    case 10: "Guest-physical access during event delivery"
+    case 11: "Guest-physical access for monitoring or trace"
+    case 15: "Guest-physical access for an instruction fetch or during instruction execution"
+    default: nil
+    }
+  }
+}
+
+extension VMEntryFailureQualification {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "Any check but those that have a qualification of their own"
+    case 2: "Loading of the page-directory-pointer-table entries"
+    case 3: "Injection of an NMI while events are blocked by STI"
+    case 4: "VMCS link pointer"
+    default: nil
+    }
+  }
+}
+
+extension InstructionAddressSize {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "16-bit"
+    case 1: "32-bit"
+    case 2: "64-bit"
+    default: nil
+    }
+  }
+}
+
+extension InstructionOperandSize {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "16-bit"
+    case 1: "32-bit"
+    case 2: "64-bit"
+    default: nil
+    }
+  }
+}
+
+extension GDTRIDTRInstruction {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "SGDT"
+    case 1: "SIDT"
+    case 2: "LGDT"
+    case 3: "LIDT"
+    default: nil
+    }
+  }
+}
+
+extension LDTRTRInstruction {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "SLDT"
+    case 1: "STR"
+    case 2: "LLDT"
+    case 3: "LTR"
     default: nil
     }
   }

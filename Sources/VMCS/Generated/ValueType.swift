@@ -65,8 +65,6 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
   case tprThreshold
   /// `EPTPointer`.
   case eptPointer
-  /// `EPTMemoryType`.
-  case eptMemoryType
   /// `HLATPointer`.
   case hlatPointer
   /// `CR0`.
@@ -83,8 +81,8 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
   case ia32efer
   /// `IA32DEBUGCTL`.
   case ia32debugctl
-  /// `PATMemoryType`.
-  case patMemoryType
+  /// `MemoryType`.
+  case memoryType
   /// `IA32PAT`.
   case ia32pat
   /// `IA32SPECCTRL`.
@@ -101,6 +99,72 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
   case ia32scet
   /// `IA32FREDCONFIG`.
   case ia32fredconfig
+  /// `IA32APICBASE`.
+  case ia32apicbase
+  /// `IA32MISCENABLE`.
+  case ia32miscenable
+  /// `IA32FEATURECONTROL`.
+  case ia32featurecontrol
+  /// `IA32VMXBASIC`.
+  case ia32vmxbasic
+  /// `IA32VMXMISC`.
+  case ia32vmxmisc
+  /// `IA32VMXEPTVPIDCAP`.
+  case ia32vmxeptvpidcap
+  /// `XCR0`.
+  case xcr0
+  /// `GeneralPurposeRegister`.
+  case generalPurposeRegister
+  /// `SegmentRegister`.
+  case segmentRegister
+  /// `ControlRegisterAccessType`.
+  case controlRegisterAccessType
+  /// `ControlRegisterAccessQualification`.
+  case controlRegisterAccessQualification
+  /// `MOVDRQualification`.
+  case movdrQualification
+  /// `IOAccessSize`.
+  case ioAccessSize
+  /// `IODirection`.
+  case ioDirection
+  /// `IOInstructionQualification`.
+  case ioInstructionQualification
+  /// `EPTViolationQualification`.
+  case eptViolationQualification
+  /// `DebugExceptionQualification`.
+  case debugExceptionQualification
+  /// `TaskSwitchSource`.
+  case taskSwitchSource
+  /// `TaskSwitchQualification`.
+  case taskSwitchQualification
+  /// `APICAccessType`.
+  case apicAccessType
+  /// `APICAccessQualification`.
+  case apicAccessQualification
+  /// `VMEntryFailureQualification`.
+  case vmEntryFailureQualification
+  /// `InstructionAddressSize`.
+  case instructionAddressSize
+  /// `InstructionOperandSize`.
+  case instructionOperandSize
+  /// `INSOUTSInstructionInformation`.
+  case insoutsInstructionInformation
+  /// `INVEPTInstructionInformation`.
+  case inveptInstructionInformation
+  /// `GDTRIDTRInstruction`.
+  case gdtridtrInstruction
+  /// `GDTRIDTRInstructionInformation`.
+  case gdtridtrInstructionInformation
+  /// `LDTRTRInstruction`.
+  case ldtrtrInstruction
+  /// `LDTRTRInstructionInformation`.
+  case ldtrtrInstructionInformation
+  /// `RDRANDInstructionInformation`.
+  case rdrandInstructionInformation
+  /// `VMCLEARInstructionInformation`.
+  case vmclearInstructionInformation
+  /// `VMREADInstructionInformation`.
+  case vmreadInstructionInformation
 
   /// The Swift type's name.
   public var name: StaticString {
@@ -136,7 +200,6 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
     case .guestUINV: "GuestUINV"
     case .tprThreshold: "TPRThreshold"
     case .eptPointer: "EPTPointer"
-    case .eptMemoryType: "EPTMemoryType"
     case .hlatPointer: "HLATPointer"
     case .cr0: "CR0"
     case .cr4: "CR4"
@@ -145,7 +208,7 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
     case .dr7: "DR7"
     case .ia32efer: "IA32EFER"
     case .ia32debugctl: "IA32DEBUGCTL"
-    case .patMemoryType: "PATMemoryType"
+    case .memoryType: "MemoryType"
     case .ia32pat: "IA32PAT"
     case .ia32specctrl: "IA32SPECCTRL"
     case .ia32bndcfgs: "IA32BNDCFGS"
@@ -154,6 +217,39 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
     case .ia32pkrs: "IA32PKRS"
     case .ia32scet: "IA32SCET"
     case .ia32fredconfig: "IA32FREDCONFIG"
+    case .ia32apicbase: "IA32APICBASE"
+    case .ia32miscenable: "IA32MISCENABLE"
+    case .ia32featurecontrol: "IA32FEATURECONTROL"
+    case .ia32vmxbasic: "IA32VMXBASIC"
+    case .ia32vmxmisc: "IA32VMXMISC"
+    case .ia32vmxeptvpidcap: "IA32VMXEPTVPIDCAP"
+    case .xcr0: "XCR0"
+    case .generalPurposeRegister: "GeneralPurposeRegister"
+    case .segmentRegister: "SegmentRegister"
+    case .controlRegisterAccessType: "ControlRegisterAccessType"
+    case .controlRegisterAccessQualification: "ControlRegisterAccessQualification"
+    case .movdrQualification: "MOVDRQualification"
+    case .ioAccessSize: "IOAccessSize"
+    case .ioDirection: "IODirection"
+    case .ioInstructionQualification: "IOInstructionQualification"
+    case .eptViolationQualification: "EPTViolationQualification"
+    case .debugExceptionQualification: "DebugExceptionQualification"
+    case .taskSwitchSource: "TaskSwitchSource"
+    case .taskSwitchQualification: "TaskSwitchQualification"
+    case .apicAccessType: "APICAccessType"
+    case .apicAccessQualification: "APICAccessQualification"
+    case .vmEntryFailureQualification: "VMEntryFailureQualification"
+    case .instructionAddressSize: "InstructionAddressSize"
+    case .instructionOperandSize: "InstructionOperandSize"
+    case .insoutsInstructionInformation: "INSOUTSInstructionInformation"
+    case .inveptInstructionInformation: "INVEPTInstructionInformation"
+    case .gdtridtrInstruction: "GDTRIDTRInstruction"
+    case .gdtridtrInstructionInformation: "GDTRIDTRInstructionInformation"
+    case .ldtrtrInstruction: "LDTRTRInstruction"
+    case .ldtrtrInstructionInformation: "LDTRTRInstructionInformation"
+    case .rdrandInstructionInformation: "RDRANDInstructionInformation"
+    case .vmclearInstructionInformation: "VMCLEARInstructionInformation"
+    case .vmreadInstructionInformation: "VMREADInstructionInformation"
     }
   }
 
@@ -162,8 +258,18 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
     switch self {
     case .exceptionVector,
       .interruptionType,
-      .eptMemoryType,
-      .patMemoryType:
+      .memoryType,
+      .generalPurposeRegister,
+      .segmentRegister,
+      .controlRegisterAccessType,
+      .ioAccessSize,
+      .ioDirection,
+      .taskSwitchSource,
+      .apicAccessType,
+      .instructionAddressSize,
+      .instructionOperandSize,
+      .gdtridtrInstruction,
+      .ldtrtrInstruction:
       8
     case .uint16,
       .segmentSelector,
@@ -187,7 +293,14 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
       .idtVectoringInformation,
       .exitReason,
       .vmInstructionError,
-      .tprThreshold:
+      .tprThreshold,
+      .insoutsInstructionInformation,
+      .inveptInstructionInformation,
+      .gdtridtrInstructionInformation,
+      .ldtrtrInstructionInformation,
+      .rdrandInstructionInformation,
+      .vmclearInstructionInformation,
+      .vmreadInstructionInformation:
       32
     case .physicalAddress,
       .uint64,
@@ -211,7 +324,22 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
       .ia32lbrctl,
       .ia32pkrs,
       .ia32scet,
-      .ia32fredconfig:
+      .ia32fredconfig,
+      .ia32apicbase,
+      .ia32miscenable,
+      .ia32featurecontrol,
+      .ia32vmxbasic,
+      .ia32vmxmisc,
+      .ia32vmxeptvpidcap,
+      .xcr0,
+      .controlRegisterAccessQualification,
+      .movdrQualification,
+      .ioInstructionQualification,
+      .eptViolationQualification,
+      .debugExceptionQualification,
+      .taskSwitchQualification,
+      .apicAccessQualification,
+      .vmEntryFailureQualification:
       64
     }
   }

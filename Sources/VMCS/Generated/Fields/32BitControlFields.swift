@@ -36,7 +36,7 @@ extension VMCSField where Value == UInt32, Access == ReadWrite {
   /// VM-entry MSR-load count, 0x4014, always there.
   @inlinable public static var vmEntryMSRLoadCount: Self { Self(0x4014) }
 
-  /// VM-entry exception error code, 0x4018, always there.
+  /// VM-entry exception error code (injected-event error code), 0x4018, always there.
   @inlinable public static var vmEntryExceptionErrorCode: Self { Self(0x4018) }
 
   /// VM-entry instruction length, 0x401A, always there.
@@ -50,6 +50,9 @@ extension VMCSField where Value == UInt32, Access == ReadWrite {
 
   /// Instruction-timeout control, 0x4024, there with `secondary.instructionTimeout`.
   @inlinable public static var instructionTimeoutControl: Self { Self(0x4024) }
+
+  /// SEAM-guest KeyID, 0x4026, there with `tertiary.seamGuestPhysicalAddressWidth`.
+  @inlinable public static var seamGuestKeyID: Self { Self(0x4026) }
 }
 
 extension VMCSField where Value == PrimaryVMExitControls, Access == ReadWrite {
@@ -63,7 +66,7 @@ extension VMCSField where Value == VMEntryControls, Access == ReadWrite {
 }
 
 extension VMCSField where Value == VMEntryInterruptionInformation, Access == ReadWrite {
-  /// VM-entry interruption-information field, 0x4016, always there.
+  /// VM-entry interruption information (injected-event identification), 0x4016, always there.
   @inlinable public static var vmEntryInterruptionInformation: Self { Self(0x4016) }
 }
 

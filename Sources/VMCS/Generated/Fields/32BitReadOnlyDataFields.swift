@@ -11,15 +11,15 @@ extension VMCSField where Value == ExitReason, Access == ReadOnly {
 }
 
 extension VMCSField where Value == VMExitInterruptionInformation, Access == ReadOnly {
-  /// VM-exit interruption information, 0x4404, always there.
+  /// VM-exit interruption information (exiting-event identification), 0x4404, always there.
   @inlinable public static var vmExitInterruptionInformation: Self { Self(0x4404) }
 }
 
 extension VMCSField where Value == UInt32, Access == ReadOnly {
-  /// VM-exit interruption error code, 0x4406, always there.
+  /// VM-exit interruption error code (exiting-event error code), 0x4406, always there.
   @inlinable public static var vmExitInterruptionErrorCode: Self { Self(0x4406) }
 
-  /// IDT-vectoring error code, 0x440A, always there.
+  /// IDT-vectoring error code (original-event error code), 0x440A, always there.
   @inlinable public static var idtVectoringErrorCode: Self { Self(0x440A) }
 
   /// VM-exit instruction length, 0x440C, always there.
@@ -30,6 +30,6 @@ extension VMCSField where Value == UInt32, Access == ReadOnly {
 }
 
 extension VMCSField where Value == IDTVectoringInformation, Access == ReadOnly {
-  /// IDT-vectoring information field, 0x4408, always there.
+  /// IDT-vectoring information (original-event identification), 0x4408, always there.
   @inlinable public static var idtVectoringInformation: Self { Self(0x4408) }
 }

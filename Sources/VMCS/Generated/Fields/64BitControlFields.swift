@@ -106,8 +106,8 @@ extension VMCSField where Value == EPTPointer, Access == ReadWrite {
   /// EPT pointer (EPTP), 0x201A, there with `secondary.enableEPT`.
   @inlinable public static var eptPointer: Self { Self(0x201A) }
 
-  /// Shared EPT pointer, 0x203C, there with SEAM.
-  @inlinable public static var sharedEPTPointer: Self { Self(0x203C) }
+  /// SEAM shared EPT pointer, 0x203C, there with `tertiary.seamGuestPhysicalAddressWidth`.
+  @inlinable public static var seamSharedEPTPointer: Self { Self(0x203C) }
 }
 
 extension VMCSField where Value == TertiaryProcessorBasedVMExecutionControls, Access == ReadWrite {

@@ -21,7 +21,7 @@ extension VMCSField where Value == IA32EFER, Access == ReadWrite {
 }
 
 extension VMCSField where Value == UInt64, Access == ReadWrite {
-  /// Guest IA32_PERF_GLOBAL_CTRL, 0x2808, there with `entry.loadIA32PERFGLOBALCTRL` or `exit.saveIA32PERFGLOBALCTRL`.
+  /// Guest IA32_PERF_GLOBAL_CTRL, 0x2808, there with `entry.loadIA32PERFGLOBALCTRL`.
   @inlinable public static var guestIA32PERFGLOBALCTRL: Self { Self(0x2808) }
 
   /// Guest PDPTE0, 0x280A, there with `secondary.enableEPT`.

@@ -13,50 +13,50 @@ public struct IA32PAT: BitWord {
   @inlinable public static var valueType: ValueType { .ia32pat }
 
   /// PA0 (bits 7:0).
-  @inlinable public var pa0: PATMemoryType {
-    get { PATMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 7, 0])) }
+  @inlinable public var pa0: MemoryType {
+    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 7, 0])) }
     set { self[bits: 7, 0] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 
   /// PA1 (bits 15:8).
-  @inlinable public var pa1: PATMemoryType {
-    get { PATMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 15, 8])) }
+  @inlinable public var pa1: MemoryType {
+    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 15, 8])) }
     set { self[bits: 15, 8] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 
   /// PA2 (bits 23:16).
-  @inlinable public var pa2: PATMemoryType {
-    get { PATMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 23, 16])) }
+  @inlinable public var pa2: MemoryType {
+    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 23, 16])) }
     set { self[bits: 23, 16] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 
   /// PA3 (bits 31:24).
-  @inlinable public var pa3: PATMemoryType {
-    get { PATMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 31, 24])) }
+  @inlinable public var pa3: MemoryType {
+    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 31, 24])) }
     set { self[bits: 31, 24] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 
   /// PA4 (bits 39:32).
-  @inlinable public var pa4: PATMemoryType {
-    get { PATMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 39, 32])) }
+  @inlinable public var pa4: MemoryType {
+    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 39, 32])) }
     set { self[bits: 39, 32] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 
   /// PA5 (bits 47:40).
-  @inlinable public var pa5: PATMemoryType {
-    get { PATMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 47, 40])) }
+  @inlinable public var pa5: MemoryType {
+    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 47, 40])) }
     set { self[bits: 47, 40] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 
   /// PA6 (bits 55:48).
-  @inlinable public var pa6: PATMemoryType {
-    get { PATMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 55, 48])) }
+  @inlinable public var pa6: MemoryType {
+    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 55, 48])) }
     set { self[bits: 55, 48] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 
   /// PA7 (bits 63:56).
-  @inlinable public var pa7: PATMemoryType {
-    get { PATMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 63, 56])) }
+  @inlinable public var pa7: MemoryType {
+    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 63, 56])) }
     set { self[bits: 63, 56] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 }

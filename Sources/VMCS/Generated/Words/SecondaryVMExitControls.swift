@@ -12,10 +12,10 @@ public struct SecondaryVMExitControls: OptionSet, BitWord {
   /// What describes this type to code that knows it only at run time.
   @inlinable public static var valueType: ValueType { .secondaryVMExitControls }
 
-  /// Save IA32_FRED (bit 0).
+  /// Save FRED (bit 0).
   @inlinable public static var saveFRED: Self { Self(rawValue: 1 << 0) }
 
-  /// Load IA32_FRED (bit 1).
+  /// Load FRED (bit 1).
   @inlinable public static var loadFRED: Self { Self(rawValue: 1 << 1) }
 
   /// Load IA32_SPEC_CTRL (bit 2).

@@ -27,6 +27,9 @@ public struct TertiaryProcessorBasedVMExecutionControls: OptionSet, BitWord {
   /// IPI virtualization (bit 4).
   @inlinable public static var ipiVirtualization: Self { Self(rawValue: 1 << 4) }
 
+  /// SEAM guest-physical address width (bit 5).
+  @inlinable public static var seamGuestPhysicalAddressWidth: Self { Self(rawValue: 1 << 5) }
+
   /// Enable MSR-list instructions (bit 6).
   @inlinable public static var enableMSRListInstructions: Self { Self(rawValue: 1 << 6) }
 
@@ -35,4 +38,10 @@ public struct TertiaryProcessorBasedVMExecutionControls: OptionSet, BitWord {
 
   /// APIC-timer virtualization (bit 8).
   @inlinable public static var apicTimerVirtualization: Self { Self(rawValue: 1 << 8) }
+
+  /// Enable PBNDKB (bit 9).
+  @inlinable public static var enablePBNDKB: Self { Self(rawValue: 1 << 9) }
+
+  /// PEBS uses guest physical addresses (bit 12).
+  @inlinable public static var pebsUsesGuestPhysicalAddresses: Self { Self(rawValue: 1 << 12) }
 }

@@ -54,9 +54,12 @@ public struct VMEntryControls: OptionSet, BitWord {
   /// Load PKRS (bit 22).
   @inlinable public static var loadPKRS: Self { Self(rawValue: 1 << 22) }
 
-  /// Load IA32_FRED (bit 23).
+  /// Load FRED (bit 23).
   @inlinable public static var loadFRED: Self { Self(rawValue: 1 << 23) }
 
   /// Load IA32_SPEC_CTRL (bit 24).
   @inlinable public static var loadIA32SPECCTRL: Self { Self(rawValue: 1 << 24) }
+
+  /// Allow SEAM-guest telemetry (bit 25).
+  @inlinable public static var allowSEAMGuestTelemetry: Self { Self(rawValue: 1 << 25) }
 }
