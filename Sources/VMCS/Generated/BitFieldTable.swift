@@ -496,7 +496,7 @@ extension TPRThreshold {
 extension EPTPointer {
   static func bitField(at index: Int) -> BitField {
     switch index {
-    case 0: BitField("memoryType", 2, 0, "EPT paging-structure memory type", .memoryType)
+    case 0: BitField("memoryType", 2, 0, "EPT paging-structure memory type", .eptMemoryType)
     case 1: BitField("pageWalkLengthMinus1", 5, 3, "EPT page-walk length minus 1")
     case 2: BitField("accessedAndDirtyFlags", 6, 6, "Enable accessed and dirty flags for EPT")
     case 3:

@@ -9,6 +9,7 @@ extension ValueType {
       .interruptionType,
       .basicExitReason,
       .vmInstructionError,
+      .eptMemoryType,
       .memoryType,
       .generalPurposeRegister,
       .segmentRegister,
@@ -35,6 +36,7 @@ extension ValueType {
     case .interruptionType: InterruptionType(rawValue: .init(truncatingIfNeeded: value)).title
     case .basicExitReason: BasicExitReason(rawValue: .init(truncatingIfNeeded: value)).title
     case .vmInstructionError: VMInstructionError(rawValue: .init(truncatingIfNeeded: value)).title
+    case .eptMemoryType: EPTMemoryType(rawValue: .init(truncatingIfNeeded: value)).title
     case .memoryType: MemoryType(rawValue: .init(truncatingIfNeeded: value)).title
     case .generalPurposeRegister: GeneralPurposeRegister(rawValue: .init(truncatingIfNeeded: value)).title
     case .segmentRegister: SegmentRegister(rawValue: .init(truncatingIfNeeded: value)).title
@@ -231,6 +233,20 @@ extension VMInstructionError {
     case 25: "VM entry with invalid VM-execution control fields in executive VMCS"
     case 26: "VM entry with events blocked by MOV SS"
     case 28: "Invalid operand to INVEPT/INVVPID"
+    default: nil
+    }
+  }
+}
+
+extension EPTMemoryType {
+  /// The SDM's title of this value; nil if the SDM does not define it.
+  public var title: StaticString? {
+    switch rawValue {
+    case 0: "Uncacheable (UC)"
+    case 1: "Write combining (WC)"
+    case 4: "Write-through (WT)"
+    case 5: "Write protected (WP)"
+    case 6: "Write-back (WB)"
     default: nil
     }
   }

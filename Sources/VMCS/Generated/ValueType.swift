@@ -65,6 +65,8 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
   case tprThreshold
   /// `EPTPointer`.
   case eptPointer
+  /// `EPTMemoryType`.
+  case eptMemoryType
   /// `HLATPointer`.
   case hlatPointer
   /// `CR0`.
@@ -200,6 +202,7 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
     case .guestUINV: "GuestUINV"
     case .tprThreshold: "TPRThreshold"
     case .eptPointer: "EPTPointer"
+    case .eptMemoryType: "EPTMemoryType"
     case .hlatPointer: "HLATPointer"
     case .cr0: "CR0"
     case .cr4: "CR4"
@@ -258,6 +261,7 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
     switch self {
     case .exceptionVector,
       .interruptionType,
+      .eptMemoryType,
       .memoryType,
       .generalPurposeRegister,
       .segmentRegister,

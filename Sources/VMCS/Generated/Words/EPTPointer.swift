@@ -13,8 +13,8 @@ public struct EPTPointer: BitWord {
   @inlinable public static var valueType: ValueType { .eptPointer }
 
   /// EPT paging-structure memory type (bits 2:0).
-  @inlinable public var memoryType: MemoryType {
-    get { MemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 2, 0])) }
+  @inlinable public var memoryType: EPTMemoryType {
+    get { EPTMemoryType(rawValue: .init(truncatingIfNeeded: self[bits: 2, 0])) }
     set { self[bits: 2, 0] = .init(truncatingIfNeeded: newValue.rawValue) }
   }
 
