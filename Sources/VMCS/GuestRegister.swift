@@ -24,31 +24,57 @@ public enum GuestRegister: Int32, CaseIterable, Sendable {
   case interruptShadow
 
   /// The VMCS field that holds the register, or nil if no field does, or none by itself.
-  public var fieldEncoding: VMCSFieldEncoding? {
+  public var field: RegisterField? {
     switch self {
-    case .cr0: VMCSField.guestCR0.encoding
-    case .cr3: VMCSField.guestCR3.encoding
-    case .cr4: VMCSField.guestCR4.encoding
-    case .dr7: VMCSField.guestDR7.encoding
-    case .rsp: VMCSField.guestRSP.encoding
-    case .rip: VMCSField.guestRIP.encoding
-    case .rflags: VMCSField.guestRFLAGS.encoding
-    case .es: VMCSField.guestESSelector.encoding
-    case .cs: VMCSField.guestCSSelector.encoding
-    case .ss: VMCSField.guestSSSelector.encoding
-    case .ds: VMCSField.guestDSSelector.encoding
-    case .fs: VMCSField.guestFSSelector.encoding
-    case .gs: VMCSField.guestGSSelector.encoding
-    case .ldtr: VMCSField.guestLDTRSelector.encoding
-    case .tr: VMCSField.guestTRSelector.encoding
-    case .efer: VMCSField.guestIA32EFER.encoding
-    case .pdpte0: VMCSField.guestPDPTE0.encoding
-    case .pdpte1: VMCSField.guestPDPTE1.encoding
-    case .pdpte2: VMCSField.guestPDPTE2.encoding
-    case .pdpte3: VMCSField.guestPDPTE3.encoding
-    case .entryInstructionLength: VMCSField.vmEntryInstructionLength.encoding
+    case .cr0: .bits64(VMCSField.guestCR0.untyped)
+    case .cr3: .bits64(.guestCR3)
+    case .cr4: .bits64(VMCSField.guestCR4.untyped)
+    case .dr7: .bits64(VMCSField.guestDR7.untyped)
+    case .rsp: .bits64(.guestRSP)
+    case .rip: .bits64(.guestRIP)
+    case .rflags: .bits64(VMCSField.guestRFLAGS.untyped)
+    case .es: .bits16(VMCSField.guestESSelector.untyped)
+    case .cs: .bits16(VMCSField.guestCSSelector.untyped)
+    case .ss: .bits16(VMCSField.guestSSSelector.untyped)
+    case .ds: .bits16(VMCSField.guestDSSelector.untyped)
+    case .fs: .bits16(VMCSField.guestFSSelector.untyped)
+    case .gs: .bits16(VMCSField.guestGSSelector.untyped)
+    case .ldtr: .bits16(VMCSField.guestLDTRSelector.untyped)
+    case .tr: .bits16(VMCSField.guestTRSelector.untyped)
+    case .efer: .bits64(VMCSField.guestIA32EFER.untyped)
+    case .pdpte0: .bits64(.guestPDPTE0)
+    case .pdpte1: .bits64(.guestPDPTE1)
+    case .pdpte2: .bits64(.guestPDPTE2)
+    case .pdpte3: .bits64(.guestPDPTE3)
+    case .entryInstructionLength: .bits32(.vmEntryInstructionLength)
     case .rax, .rcx, .rdx, .rbx, .rbp, .rsi, .rdi, .r8, .r9, .r10, .r11, .r12, .r13, .r14, .r15: nil
     case .cr2, .dr0, .dr1, .dr2, .dr3, .dr6, .interruptShadow: nil
     }
   }
+}
+
+/// A field that holds a register, by its width, for code that moves registers without looking at them.
+@frozen
+public enum RegisterField: Sendable {
+  /// A selector.
+  case bits16(VMCSField<UInt16, ReadWrite>)
+  /// The VM-entry instruction length.
+  case bits32(VMCSField<UInt32, ReadWrite>)
+  /// A 64-bit or natural-width field.
+  case bits64(VMCSField<UInt64, ReadWrite>)
+
+  /// The field's encoding.
+  public var encoding: VMCSFieldEncoding {
+    switch self {
+    case .bits16(let field): field.encoding
+    case .bits32(let field): field.encoding
+    case .bits64(let field): field.encoding
+    }
+  }
+}
+
+extension VMCSField where Value.Bits: VMCSFieldValue {
+  /// The same field with a value that does not name its bits.
+  @inlinable
+  public var untyped: VMCSField<Value.Bits, Access> { VMCSField<Value.Bits, Access>(encoding.rawValue) }
 }

@@ -54,10 +54,14 @@ struct IOAPIC {
 
 /// Masks every line of the host's 8259As, after moving their vectors away from the exceptions.
 func silenceHost8259() {
-  for (port, value) in [
-    (0x20, 0x11), (0xA0, 0x11), (0x21, 0xF0), (0xA1, 0xF8), (0x21, 4), (0xA1, 2), (0x21, 1), (0xA1, 1), (0x21, 0xFF),
-    (0xA1, 0xFF),
-  ] as InlineArray<10, (UInt16, UInt8)> {
-    cvmx_out8(port, value)
+  initialize(command: 0x20, vectors: 0xF0, cascade: 4)
+  initialize(command: 0xA0, vectors: 0xF8, cascade: 2)
+
+  func initialize(command: UInt16, vectors: UInt8, cascade: UInt8) {
+    cvmx_out8(command, 0x11)
+    cvmx_out8(command + 1, vectors)
+    cvmx_out8(command + 1, cascade)
+    cvmx_out8(command + 1, 0x01)
+    cvmx_out8(command + 1, 0xFF)
   }
 }

@@ -71,9 +71,8 @@ func endRun(_ kind: StaticString) -> Never {
   var output = ReportPort(lineStart: "skep: end ")
   output.write(kind)
   output.write("\n")
-  for port in [SerialPort.com2, SerialPort.com1] as InlineArray<2, UInt16> {
-    while cvmx_in8(port + 5) & 0x40 == 0 {}
-  }
+  while cvmx_in8(SerialPort.com2 + 5) & 0x40 == 0 {}
+  while cvmx_in8(SerialPort.com1 + 5) & 0x40 == 0 {}
   let shutdown: StaticString = "Shutdown"
   for index in 0..<8 { cvmx_out8(0x8900, shutdown.utf8Start[index]) }
   cvmx_cli()

@@ -1,0 +1,47 @@
+import VMCS
+
+/// How a guest's CR0 or CR4 is divided between the guest and VMX operation.
+///
+/// Bits that VMX operation fixes, and bits that the guest may not have, are owned by the host: the guest reads them from
+/// the read shadow, and changing one exits (SDM, "Guest/Host Masks and Read Shadows for CR0 and CR4").
+@frozen
+public struct ControlRegisterMasks: Equatable, Sendable {
+  /// Bits that are 1 in the live register whatever the guest writes.
+  public var ones: UInt64
+  /// Bits that are 0 in the live register whatever the guest writes.
+  public var zeros: UInt64
+
+  /// The guest/host mask.
+  @inlinable
+  public var owned: UInt64 { ones | zeros }
+
+  /// The live value for what the guest has written.
+  @inlinable
+  public func live(_ value: UInt64) -> UInt64 { (value | ones) & ~zeros }
+
+  /// What the guest reads, from the live value and the read shadow.
+  @inlinable
+  public func visible(live: UInt64, shadow: UInt64) -> UInt64 { live & ~owned | shadow & owned }
+
+  /// CR0's masks: what the capability MSRs fix, less PE and PG, which an unrestricted guest controls itself, and with
+  /// CD, NW and the reserved bits kept 0 in the live register.
+  public static func cr0(_ allowed: AllowedSettings<UInt64>) -> Self {
+    Self(
+      ones: allowed.allowed0 & allowed.allowed1 & ~(Self.pe | Self.pg),
+      zeros: ~allowed.allowed1 | Self.nw | Self.cd | ~Self.definedInCR0)
+  }
+
+  /// CR4's masks: what the capability MSRs fix, and every bit that is not in `supported`, of which the guest's CPUID
+  /// decides.
+  public static func cr4(_ allowed: AllowedSettings<UInt64>, supported: UInt64) -> Self {
+    let ones = allowed.allowed0 & allowed.allowed1
+    return Self(ones: ones, zeros: (~allowed.allowed1 | ~supported) & ~ones)
+  }
+
+  private static var pe: UInt64 { 1 << 0 }
+  private static var nw: UInt64 { 1 << 29 }
+  private static var cd: UInt64 { 1 << 30 }
+  private static var pg: UInt64 { 1 << 31 }
+  /// PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG.
+  static var definedInCR0: UInt64 { 0xE005_003F }
+}

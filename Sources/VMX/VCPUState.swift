@@ -1,0 +1,137 @@
+import VMCS
+
+/// What Skep decides for a vCPU before it exists.
+public struct VCPUSettings: Sendable {
+  /// What the processor can do.
+  public var capabilities: VMXCapabilities
+  /// The control words.
+  public var controls: ControlWords
+  /// CR0's and CR4's masks.
+  public var cr0, cr4: ControlRegisterMasks
+  /// The guest's extended page tables.
+  public var eptPointer: EPTPointer
+  /// The tag of the guest's linear translations; not 0. Used where the controls enable VPIDs.
+  public var vpid: UInt16
+  /// What is added to the time-stamp counter for the guest.
+  public var tscOffset: UInt64
+
+  /// Makes settings.
+  public init(
+    capabilities: VMXCapabilities, controls: ControlWords, supportedCR4: UInt64, eptPointer: EPTPointer, vpid: UInt16,
+    tscOffset: UInt64
+  ) {
+    self.capabilities = capabilities
+    self.controls = controls
+    cr0 = .cr0(capabilities.cr0)
+    cr4 = .cr4(capabilities.cr4, supported: supportedCR4)
+    self.eptPointer = eptPointer
+    self.vpid = vpid
+    self.tscOffset = tscOffset
+  }
+}
+
+/// The part of a vCPU that is the same whether its VMCS is loaded or not.
+@usableFromInline
+struct VCPUState<P: VMXProcessor> {
+  @usableFromInline let processor: P
+  @usableFromInline let registers: UnsafeMutablePointer<GuestRegisters>
+  let msrBitmaps: PhysicalAddress
+  @usableFromInline let settings: VCPUSettings
+
+  /// The one software shadow of the control words that change while the guest runs.
+  @usableFromInline var primaryControls: PrimaryProcessorBasedVMExecutionControls
+  @usableFromInline var entryControls: VMEntryControls
+
+  /// Whether the VMCS's launch state is "launched", so that VMRESUME is due.
+  @usableFromInline var isLaunched = false
+  /// Debug registers that neither the VMCS holds nor a transition saves.
+  var debugRegisters: InlineArray<4, UInt64> = [0, 0, 0, 0]
+  var dr6: UInt64 = 0xFFFF_0FF0
+  var cr2: UInt64 = 0
+  /// CR8, in the place of the local APIC's task priority that the guest does not have.
+  @usableFromInline var cr8: UInt64 = 0
+  /// The guest's XCR0, as XSETBV has left it.
+  @usableFromInline var xcr0: UInt64 = 1
+
+  @usableFromInline var events = PendingEvents()
+  /// The EPT generation for which this processor's translations are right. Generation 0 is never right.
+  @usableFromInline var eptGeneration = UInt64.max
+  /// Whether linear translations tagged with the VPID may be stale.
+  @usableFromInline var needsVPIDFlush = true
+
+  init(memory: VCPUMemory, settings: VCPUSettings, on processor: P) {
+    self.processor = processor
+    self.settings = settings
+    registers = memory.registers.pointer.bindMemory(to: GuestRegisters.self, capacity: 1)
+    registers.initialize(to: GuestRegisters())
+    registers.pointee.rdx = 0x600
+    msrBitmaps = memory.msrBitmaps.address
+    primaryControls = settings.controls.primary
+    entryControls = settings.controls.entry
+  }
+
+  /// Writes the control fields, in the order of SDM Appendix B, each only if it exists with these controls.
+  func writeControls(to vmcs: borrowing CurrentVMCS<P>) {
+    let controls = settings.controls
+    vmcs[.pinBasedVMExecutionControls] = controls.pinBased
+    vmcs[.primaryProcessorBasedVMExecutionControls] = controls.primary
+    vmcs[.secondaryProcessorBasedVMExecutionControls] = controls.secondary
+    vmcs[.primaryVMExitControls] = controls.exit
+    vmcs[.vmEntryControls] = controls.entry
+    if controls.secondary.contains(.enableVPID) { vmcs[.virtualProcessorIdentifier] = settings.vpid }
+    vmcs[.msrBitmapsAddress] = msrBitmaps
+    vmcs[.tscOffset] = settings.tscOffset
+    vmcs[.eptPointer] = settings.eptPointer
+    vmcs[.exceptionBitmap] = ExceptionBitmap(rawValue: 1 << UInt32(ExceptionVector.machineCheck.rawValue))
+    vmcs[.pageFaultErrorCodeMask] = PageFaultErrorCode(rawValue: 0)
+    vmcs[.pageFaultErrorCodeMatch] = PageFaultErrorCode(rawValue: 0)
+    vmcs[.cr3TargetCount] = 0
+    vmcs[.vmExitMSRStoreCount] = 0
+    vmcs[.vmExitMSRLoadCount] = 0
+    vmcs[.vmEntryMSRLoadCount] = 0
+    vmcs[.vmEntryInterruptionInformation] = VMEntryInterruptionInformation(rawValue: 0)
+    vmcs[.cr0GuestHostMask] = CR0(rawValue: settings.cr0.owned)
+    vmcs[.cr4GuestHostMask] = CR4(rawValue: settings.cr4.owned)
+  }
+
+  /// The value of a register that the VMCS does not hold.
+  func registerOutsideVMCS(_ register: GuestRegister) -> UInt64? {
+    switch register {
+    case .cr2: cr2
+    case .dr0: debugRegisters[0]
+    case .dr1: debugRegisters[1]
+    case .dr2: debugRegisters[2]
+    case .dr3: debugRegisters[3]
+    case .dr6: dr6
+    default: generalPurposeRegister(register).map { $0.pointee }
+    }
+  }
+
+  /// Gives a register that the VMCS does not hold a value; false if the VMCS holds it.
+  mutating func setRegisterOutsideVMCS(_ register: GuestRegister, to value: UInt64) -> Bool {
+    switch register {
+    case .cr2: cr2 = value
+    case .dr0: debugRegisters[0] = value
+    case .dr1: debugRegisters[1] = value
+    case .dr2: debugRegisters[2] = value
+    case .dr3: debugRegisters[3] = value
+    case .dr6: dr6 = value
+    default:
+      guard let place = generalPurposeRegister(register) else { return false }
+      place.pointee = value
+    }
+    return true
+  }
+
+  /// Where the stub keeps a general-purpose register; nil for RSP, which is in the VMCS, and for other registers.
+  private func generalPurposeRegister(_ register: GuestRegister) -> UnsafeMutablePointer<UInt64>? {
+    guard register.rawValue <= GuestRegister.r15.rawValue, register != .rsp else { return nil }
+    return registerFile + Int(register.rawValue)
+  }
+
+  /// The sixteen registers as an array, indexed as instructions encode them; the slot of RSP is not in use.
+  @usableFromInline
+  var registerFile: UnsafeMutablePointer<UInt64> {
+    UnsafeMutableRawPointer(registers).assumingMemoryBound(to: UInt64.self)
+  }
+}
