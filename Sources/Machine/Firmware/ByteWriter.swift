@@ -1,0 +1,40 @@
+/// Builds little-endian data in a fixed place, front to back.
+struct ByteWriter {
+  /// Where the data goes.
+  let bytes: UnsafeMutableRawBufferPointer
+  /// How many bytes there are so far.
+  private(set) var count = 0
+
+  /// Starts with no data.
+  init(_ bytes: UnsafeMutableRawBufferPointer) { self.bytes = bytes }
+
+  /// Appends an integer.
+  mutating func append<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value) {
+    let size = MemoryLayout<Value>.size
+    precondition(size <= bytes.count - count)
+    bytes.storeBytes(of: value.littleEndian, toByteOffset: count, as: Value.self)
+    count += size
+  }
+
+  /// Appends the bytes of a text.
+  mutating func append(_ text: StaticString) {
+    for index in 0..<text.utf8CodeUnitCount { append(text.utf8Start[index]) }
+  }
+
+  /// Appends bytes of 0 until there are `total` bytes.
+  mutating func pad(to total: Int) {
+    while count < total { append(0 as UInt8) }
+  }
+
+  /// Overwrites an integer that has been appended.
+  func replace<Value: FixedWidthInteger & BitwiseCopyable>(at offset: Int, with value: Value) {
+    precondition(offset + MemoryLayout<Value>.size <= count)
+    bytes.storeBytes(of: value.littleEndian, toByteOffset: offset, as: Value.self)
+  }
+
+  /// Sets the byte at `offset` so that the first `length` bytes from `start` on sum up to 0, as ACPI's checksums do.
+  func setChecksum(at offset: Int, of range: Range<Int>) {
+    replace(at: offset, with: 0 as UInt8)
+    replace(at: offset, with: 0 &- range.reduce(0 as UInt8) { $0 &+ bytes[$1] })
+  }
+}
