@@ -77,10 +77,14 @@ public enum ForeignFileFormat: Equatable, Sendable {
     // A handful of bytes proves nothing: it may be the start of anything.
     let start = bytes.prefix(512)
     guard start.count >= 8 else { return .unknown }
-    if Signature(.bootSector, at: 0x1FE, 0x55AA, 2).matches(bytes) { return .bootSector }
+    // A kernel with an EFI stub has the mark of a boot sector too, but the beginning of a PE file.
+    let isMarked = Signature(.bootSector, at: 0x1FE, 0x55AA, 2).matches(bytes)
+    if isMarked, !Signature(.pe(machine: 0), at: 0, 0x4D5A, 2).matches(bytes) { return .bootSector }
     if start.allSatisfy({ $0 == 0 }) { return .zeros }
-    if start.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || (0x09...0x0D).contains($0) }) { return .text }
-    return .unknown
+    // Letters beyond ASCII are allowed, but what consists of nothing else is hardly text.
+    let hasControls = start.contains { $0 < 0x20 && !(0x09...0x0D).contains($0) || $0 == 0x7F }
+    let isMostlyASCII = start.count { $0 >= 0x80 } * 2 <= start.count
+    return !hasControls && isMostlyASCII ? .text : .unknown
   }
 
   /// What a signature tells.

@@ -45,7 +45,7 @@ public struct LinuxKernel {
   }
 
   /// The length of the boot sector and the real-mode code, in bytes.
-  private var setupByteCount: Int { (self[.setupSects] == 0 ? 4 : Int(self[.setupSects]) + 1) * 512 }
+  private var setupByteCount: Int { (1 + (self[.setupSects] == 0 ? 4 : Int(self[.setupSects]))) * 512 }
 
   /// The length of the protected-mode code in bytes.
   private var codeByteCount: UInt64 { UInt64(self[.syssize]) * 16 }
@@ -57,18 +57,24 @@ public struct LinuxKernel {
   private func checkFormat() throws(LinuxKernelError) {
     if bytes.isEmpty { throw .empty }
     guard bytes.count >= LinuxBootField<UInt16>.version.end, self[.header] == LinuxBootProtocol.headerMagic else {
-      let format = ForeignFileFormat(bytes)
-      // Every bzImage with an EFI stub starts as a PE file does, so that a short piece of one is not recognised.
-      let fieldsEnd = LinuxBootField<UInt32>.handoverOffset.end
-      if format == .unknown, bytes.count < fieldsEnd {
-        throw .truncated(expected: UInt64(fieldsEnd), found: UInt64(bytes.count))
-      }
-      throw .notABzImage(format)
+      throw formatFault()
     }
     if self[.bootFlag] != LinuxBootProtocol.bootFlag { throw .wrongBootFlag(self[.bootFlag]) }
     if self[.version] < LinuxBootProtocol.oldestVersion { throw .protocolTooOld(self[.version]) }
     let expected = max(UInt64(setupByteCount) + codeByteCount, UInt64(LinuxBootField<UInt32>.handoverOffset.end))
     if UInt64(bytes.count) < expected { throw .truncated(expected: expected, found: UInt64(bytes.count)) }
+  }
+
+  /// What is wrong with a file that does not have "HdrS" in its place.
+  private func formatFault() -> LinuxKernelError {
+    let format = ForeignFileFormat(bytes)
+    let fieldsEnd = LinuxBootField<UInt32>.handoverOffset.end
+    switch format {
+    // A bzImage with an EFI stub starts as a PE file does; a PE file of this length is no program.
+    case .unknown where bytes.count < fieldsEnd, .pe where bytes.count < fieldsEnd:
+      return .truncated(expected: UInt64(fieldsEnd), found: UInt64(bytes.count))
+    default: return .notABzImage(format)
+    }
   }
 
   /// Checks the fields that say how the kernel is entered.

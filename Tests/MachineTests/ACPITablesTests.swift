@@ -1,0 +1,132 @@
+import Glibc
+import Machine
+import Testing
+
+@Suite("ACPI tables")
+struct ACPITablesTests {
+  /// The tables of a guest, found as an operating system finds them.
+  struct Tables {
+    let ram = TestMemory(byteCount: 16 << 20)
+
+    init() throws { try #require(ACPITables.write(to: ram.memory)) }
+
+    func load<Value: FixedWidthInteger & BitwiseCopyable>(_ address: UInt64, as type: Value.Type) throws -> Value {
+      try #require(ram.memory.load(address, as: type))
+    }
+
+    /// A table with its length in its header.
+    func table(at address: UInt64) throws -> [UInt8] {
+      try #require(ram.bytes(at: address, count: Int(load(address + 4, as: UInt32.self))))
+    }
+
+    /// The RSDP: on a paragraph between 0xE0000 and 0xFFFFF, with its signature.
+    func rsdp() throws -> UInt64 {
+      try #require(
+        stride(from: 0xE0000 as UInt64, to: 0x100000, by: 16).first {
+          ram.bytes(at: $0, count: 8) == Array("RSD PTR ".utf8)
+        })
+    }
+  }
+
+  static func sum(_ bytes: some Sequence<UInt8>) -> UInt8 { bytes.reduce(0, &+) }
+
+  @Test("An operating system finds the tables, whole and with right checksums")
+  func chain() throws {
+    let tables = try Tables()
+    let rsdp = try tables.rsdp()
+    #expect(rsdp == ACPITables.rsdpAddress)
+    let bytes = try #require(tables.ram.bytes(at: rsdp, count: 36))
+    #expect(Self.sum(bytes.prefix(20)) == 0)
+    #expect(Self.sum(bytes) == 0)
+
+    let xsdt = try tables.load(rsdp + 24, as: UInt64.self)
+    let xsdtBytes = try tables.table(at: xsdt)
+    #expect(xsdtBytes.count == 36 + 8)
+    #expect(xsdtBytes.starts(with: Array("XSDT".utf8)))
+    let fadt = try tables.load(xsdt + 36, as: UInt64.self)
+    let fadtBytes = try tables.table(at: fadt)
+    #expect(fadtBytes.count == 244)
+    #expect(fadtBytes.starts(with: Array("FACP".utf8)))
+    let dsdt = try tables.load(fadt + 140, as: UInt64.self)
+    #expect(try tables.load(fadt + 40, as: UInt32.self) == UInt32(dsdt))
+    let dsdtBytes = try tables.table(at: dsdt)
+    #expect(dsdtBytes.starts(with: Array("DSDT".utf8)))
+    for table in [xsdtBytes, fadtBytes, dsdtBytes] { #expect(Self.sum(table) == 0) }
+
+    let facs = UInt64(try tables.load(fadt + 36, as: UInt32.self))
+    #expect(facs.isMultiple(of: 64))
+    #expect(try tables.table(at: facs).count == 64)
+    #expect(try tables.table(at: facs).starts(with: Array("FACS".utf8)))
+
+    // No table is in RAM that the operating system may take for itself.
+    let map = E820Map(tables.ram.memory.layout)
+    for address in [rsdp, xsdt, fadt, dsdt, dsdt + UInt64(dsdtBytes.count) - 1, facs] {
+      let entry = map.first { address >= $0.address && address < $0.address + $0.byteCount }
+      #expect(entry != nil && entry?.type != .memory, "\(address)")
+    }
+  }
+
+  @Test(
+    "The FADT tells where the registers are",
+    arguments: [
+      (46, 2, 9), (48, 4, 0), (56, 4, 0x600), (64, 4, 0x604), (76, 4, 0), (88, 1, 4), (89, 1, 2), (91, 1, 0),
+      (108, 1, 0x32), (109, 2, 0b101), (112, 4, 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10 | 1 << 12),
+      (116, 4, 0x0100_0801), (120, 8, 0xCF9), (128, 1, 6), (132, 8, 0), (148, 4, 0x0200_2001), (152, 8, 0x600),
+      (160, 4, 0), (172, 4, 0x0200_1001), (176, 8, 0x604), (208, 4, 0),
+    ] as [(Int, Int, UInt64)])
+  func fadt(offset: Int, size: Int, value: UInt64) throws {
+    let bytes = try Tables().table(at: ACPITables.fadtAddress)
+    #expect(bytes[offset..<offset + size].reversed().reduce(0) { $0 << 8 | UInt64($1) } == value)
+  }
+
+  @Test("A guest without the range of the ROM gets no tables")
+  func tooSmall() {
+    let ram = TestMemory(byteCount: 0xFF000)
+    #expect(!ACPITables.write(to: ram.memory))
+    #expect(ram.bytes(at: 0, count: 0xFF000)!.allSatisfy { $0 == 0 })
+  }
+
+  @Test("The BIOS data area tells where conventional memory ends")
+  func biosDataArea() throws {
+    let ram = TestMemory(byteCount: 1 << 20)
+    #expect(BIOSDataArea.write(to: ram.memory))
+    #expect(ram.memory.load(0x400, as: UInt16.self) == 0x3F8)
+    #expect(UInt64(try #require(ram.memory.load(0x40E, as: UInt16.self))) << 4 == 0x9FC00)
+    #expect(ram.memory.load(0x413, as: UInt16.self) == UInt16(639))
+    #expect(!BIOSDataArea.write(to: TestMemory(byteCount: 1024).memory))
+  }
+
+  /// Whether ACPICA's compiler is installed, to read the tables as another program than this one.
+  static let hasIASL = access("/usr/bin/iasl", X_OK) == 0
+
+  @Test(
+    "ACPICA disassembles the tables without a complaint, and compiles the result",
+    .enabled(if: hasIASL, "iasl is not installed: install acpica-tools"),
+    arguments: [
+      ("DSDT", ACPITables.dsdtAddress), ("FACP", ACPITables.fadtAddress), ("XSDT", ACPITables.xsdtAddress),
+      ("FACS", ACPITables.facsAddress),
+    ])
+  func disassembly(name: String, address: UInt64) throws {
+    let directory = try TemporaryDirectory()
+    let table = try Tables().table(at: address)
+    try directory.write(table, to: "\(name).aml")
+    let disassembly = try directory.run("iasl -p \(name) -d \(name).aml")
+    #expect(disassembly.status == 0)
+    #expect(!disassembly.output.contains("Error"), "\(disassembly.output)")
+    #expect(!disassembly.output.contains("Warning"), "\(disassembly.output)")
+    let source = try directory.read("\(name).dsl")
+    #expect(!source.contains("Invalid"), "\(source)")
+    #expect(!source.contains("Incorrect"), "\(source)")
+    guard name == "DSDT" else { return }
+
+    let expected = [
+      "Name (_S5, Package (0x04)", "Device (PIC)", "Device (TMR)", "Device (RTC)", "Device (COM1)",
+      #"EisaId ("PNP0000")"#, #"EisaId ("PNP0100")"#, #"EisaId ("PNP0B00")"#, #"EisaId ("PNP0501")"#,
+      "0x03F8,             // Range Minimum", "{4}", "{8}",
+    ]
+    for text in expected { #expect(source.contains(text), "\(text) in \(source)") }
+    let compilation = try directory.run("iasl -p again DSDT.dsl")
+    #expect(compilation.status == 0, "\(compilation.output)")
+    #expect(compilation.output.contains("0 Errors, 0 Warnings"), "\(compilation.output)")
+  }
+}
