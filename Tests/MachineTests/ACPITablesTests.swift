@@ -79,6 +79,39 @@ struct ACPITablesTests {
     #expect(bytes[offset..<offset + size].reversed().reduce(0) { $0 << 8 | UInt64($1) } == value)
   }
 
+  /// The machine's ports, to which an operating system writes what the tables tell it to.
+  private static func request(
+    _ accesses: [(port: UInt16, size: IOSize, value: UInt32)]
+  ) -> MachineRequest? {
+    let storage = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 16)
+    defer { storage.deallocate() }
+    let start = CalendarTime(year: 2025, month: 1, day: 1, hour: 0, minute: 0, second: 0)
+    var bus = IOBus(transmitStorage: storage, startingAt: start, memorySize: 16 << 20)
+    for access in accesses { bus.write(port: access.port, size: access.size, value: access.value, at: 0) }
+    return bus.request
+  }
+
+  @Test("Who follows the tables turns the machine off")
+  func powerOff() throws {
+    let tables = try Tables()
+    let control = UInt16(try tables.load(ACPITables.fadtAddress + 64, as: UInt32.self))
+    let dsdt = try tables.table(at: ACPITables.dsdtAddress)
+    // Name (_S5_, Package (4) {5, …}: its first element is SLP_TYPa.
+    let name = try #require(dsdt.indices.first { dsdt[$0...].starts(with: [0x08] + Array("_S5_".utf8) + [0x12]) })
+    let sleepType = UInt32(dsdt[name + 10])
+    #expect(dsdt[(name + 8)...].starts(with: [4, 0x0A, 5, 0x0A, 5, 0, 0]))
+    #expect(Self.request([(control, .word, sleepType << 10 | 1)]) == nil)
+    #expect(Self.request([(control, .word, sleepType << 10 | 1 << 13 | 1)]) == .powerOff)
+  }
+
+  @Test("Who follows the tables resets the machine")
+  func reset() throws {
+    let tables = try Tables()
+    let register = UInt16(try tables.load(ACPITables.fadtAddress + 120, as: UInt64.self))
+    let value = UInt32(try tables.load(ACPITables.fadtAddress + 128, as: UInt8.self))
+    #expect(Self.request([(register, .byte, value)]) == .reset(.resetControlRegister))
+  }
+
   @Test("A guest without the range of the ROM gets no tables")
   func tooSmall() {
     let ram = TestMemory(byteCount: 0xFF000)

@@ -43,7 +43,7 @@ struct GuestMemoryTests {
   @Test("What is stored is loaded, little-endian, and nothing beside it changes")
   func roundTrip() {
     let ram = TestMemory(byteCount: 4096)
-    var generator = SeededGenerator(seed: 1)
+    var generator = RandomNumbers(seed: 1)
     func check<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type) {
       let size = MemoryLayout<Value>.size
       let address = UInt64.random(in: 0...UInt64(4096 - size), using: &generator)

@@ -93,7 +93,7 @@ struct LinuxKernelTests {
 
   @Test("Random changes of the header never trap, and leave every view inside the file", arguments: 0..<4)
   func fuzz(seed: UInt64) {
-    var generator = SeededGenerator(seed: seed)
+    var generator = RandomNumbers(seed: seed)
     let original = SyntheticKernel().bytes
     for _ in 0..<20_000 {
       var bytes = original
@@ -123,7 +123,7 @@ struct LinuxKernelTests {
 
   @Test("Random bytes are never a kernel, and never trap", arguments: 0..<4)
   func noise(seed: UInt64) {
-    var generator = SeededGenerator(seed: seed)
+    var generator = RandomNumbers(seed: seed)
     for _ in 0..<2_000 {
       let count = Int.random(in: 0..<1200, using: &generator)
       let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }

@@ -117,7 +117,7 @@ struct LinuxLoaderTests {
       }
       return nil
     }
-    var generator = SeededGenerator(seed: 7)
+    var generator = RandomNumbers(seed: 7)
     for _ in 0..<4096 {
       let linear = UInt64.random(in: 0..<1 << 32, using: &generator)
       #expect(translate(linear) == linear)

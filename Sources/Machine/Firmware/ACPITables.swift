@@ -84,7 +84,7 @@ public enum ACPITables {
 
   /// ACPI Specification, "Root System Description Table" and its devices: what Linux asks a PC's DSDT for.
   private static func fillDSDT(_ dsdt: inout ByteWriter) {
-    dsdt.amlName("_S5_", package: [ACPIFixedHardware.softOffSleepType, ACPIFixedHardware.softOffSleepType, 0, 0])
+    dsdt.amlName("_S5_", package: [ACPIPowerManagement.softOff, ACPIPowerManagement.softOff, 0, 0])
     dsdt.amlScope("\\_SB_") { bus in
       bus.amlDevice("PIC_", "PNP0000") {
         $0.ioPorts(0x20, count: 2)

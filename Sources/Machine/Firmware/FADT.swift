@@ -16,19 +16,22 @@ extension ACPITables {
     static var headless: UInt32 { 1 << 12 }
   }
 
+  /// The port of the PM1a control block: behind the 4 bytes of the event block.
+  private static var pm1aControlBlock: UInt16 { ACPIPowerManagement.port + 4 }
+
   /// Appends the FADT of revision 3, of 244 bytes, to its header.
   static func fillFADT(_ fadt: inout ByteWriter) {
     fadt.append(UInt32(truncatingIfNeeded: facsAddress))  // FIRMWARE_CTRL
     fadt.append(UInt32(truncatingIfNeeded: dsdtAddress))  // DSDT
     fadt.pad(to: 46)
-    fadt.append(UInt16(ACPIFixedHardware.sciInterrupt))  // SCI_INT
+    fadt.append(9 as UInt16)  // SCI_INT
     fadt.pad(to: 56)  // SMI_CMD 0: always in ACPI mode, nothing to switch
-    fadt.append(UInt32(ACPIFixedHardware.pm1aEventBlock))  // PM1a_EVT_BLK
+    fadt.append(UInt32(ACPIPowerManagement.port))  // PM1a_EVT_BLK
     fadt.pad(to: 64)
-    fadt.append(UInt32(ACPIFixedHardware.pm1aControlBlock))  // PM1a_CNT_BLK
+    fadt.append(UInt32(pm1aControlBlock))  // PM1a_CNT_BLK
     fadt.pad(to: 88)
-    fadt.append(ACPIFixedHardware.pm1EventLength)  // PM1_EVT_LEN
-    fadt.append(ACPIFixedHardware.pm1ControlLength)  // PM1_CNT_LEN
+    fadt.append(4 as UInt8)  // PM1_EVT_LEN
+    fadt.append(2 as UInt8)  // PM1_CNT_LEN
     fadt.pad(to: 96)
     fadt.append(101 as UInt16)  // P_LVL2_LAT: above 100, no C2
     fadt.append(1001 as UInt16)  // P_LVL3_LAT: above 1000, no C3
@@ -39,13 +42,13 @@ extension ACPITables {
     fadt.append(
       FADTFlag.wbinvd | FADTFlag.processorC1 | FADTFlag.noFixedPowerButton | FADTFlag.noFixedSleepButton
         | FADTFlag.noFixedRTCWake | FADTFlag.resetRegisterSupported | FADTFlag.headless)
-    appendPortAddress(ACPIFixedHardware.resetRegister, bitWidth: 8, to: &fadt)  // RESET_REG
-    fadt.append(ACPIFixedHardware.resetValue)  // RESET_VALUE
+    appendPortAddress(0xCF9, bitWidth: 8, to: &fadt)  // RESET_REG
+    fadt.append(6 as UInt8)  // RESET_VALUE
     fadt.pad(to: 140)  // X_FIRMWARE_CTRL 0: FIRMWARE_CTRL is used
     fadt.append(dsdtAddress)  // X_DSDT
-    appendPortAddress(ACPIFixedHardware.pm1aEventBlock, bitWidth: 32, to: &fadt)  // X_PM1a_EVT_BLK
+    appendPortAddress(ACPIPowerManagement.port, bitWidth: 32, to: &fadt)  // X_PM1a_EVT_BLK
     fadt.pad(to: 172)
-    appendPortAddress(ACPIFixedHardware.pm1aControlBlock, bitWidth: 16, to: &fadt)  // X_PM1a_CNT_BLK
+    appendPortAddress(pm1aControlBlock, bitWidth: 16, to: &fadt)  // X_PM1a_CNT_BLK
     fadt.pad(to: 244)
   }
 
