@@ -3,18 +3,25 @@
 public struct PanicReport: Sendable {
   /// What happened, in one sentence.
   public var message: StaticString
+  /// The value that broke a rule, if one did.
+  public var value: UInt64?
   /// The VMX instruction that failed, if one did.
   public var failure: VMXInstructionFailure?
 
   /// Makes a report of a broken rule, or of a failed instruction.
-  public init(_ message: StaticString, _ failure: VMXInstructionFailure? = nil) {
+  public init(_ message: StaticString, value: UInt64? = nil, _ failure: VMXInstructionFailure? = nil) {
     self.message = message
+    self.value = value
     self.failure = failure
   }
 
   /// Writes the report as lines of text.
   public func write<Output: ByteOutput & ~Copyable>(to output: inout Output) {
     output.write(message)
+    if let value {
+      output.write(": ")
+      output.write(hexadecimal: value)
+    }
     output.write("\n")
     failure?.write(to: &output)
   }

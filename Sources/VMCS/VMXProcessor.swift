@@ -101,8 +101,10 @@ public protocol VMXProcessor {
   var cr4: UInt64 { get nonmutating set }
   /// XCR0; legal only while CR4.OSXSAVE is 1.
   var xcr0: UInt64 { get nonmutating set }
-  /// DR6. VM exits do not change it.
-  var dr6: UInt64 { get nonmutating set }
+  /// DR0 to DR3 and DR6, by number. VM transitions do not change them.
+  func debugRegister(_ number: Int) -> UInt64
+  /// Gives DR0 to DR3 or DR6 a value.
+  func setDebugRegister(_ number: Int, to value: UInt64)
   /// RDTSC.
   var timestampCounter: UInt64 { get }
   /// WBINVD.

@@ -27,7 +27,11 @@ public struct GuestDescriptor: Equatable, Sendable {
 
 extension LoadedVCPU {
   /// The value of `register` as the guest sees it.
-  public func register(_ register: GuestRegister) -> UInt64 {
+  public mutating func register(_ register: GuestRegister) -> UInt64 {
+    switch register {
+    case .cr2, .dr0, .dr1, .dr2, .dr3, .dr6: state.saveProcessorRegisters()
+    default: break
+    }
     switch register {
     case .cr0: return state.settings.cr0.visible(live: vmcs[.guestCR0].rawValue, shadow: vmcs[.cr0ReadShadow].rawValue)
     case .cr4: return state.settings.cr4.visible(live: vmcs[.guestCR4].rawValue, shadow: vmcs[.cr4ReadShadow].rawValue)
@@ -53,7 +57,7 @@ extension LoadedVCPU {
       let interruptibility = vmcs[.guestInterruptibilityState].rawValue
       vmcs[.guestInterruptibilityState] = GuestInterruptibilityState(rawValue: interruptibility & ~3)
     default:
-      if state.setRegisterOutsideVMCS(register, to: value) { return }
+      if state.setRegisterOutsideVMCS(register, to: value) { return state.loadProcessorRegisters() }
       vmcs[register.field.unsafelyUnwrapped] = value
     }
   }

@@ -9,6 +9,7 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   init(_ vcpu: consuming VCPU<P>) {
     state = vcpu.state
     vmcs = vcpu.region.load()
+    state.loadProcessorRegisters()
     // This processor may hold translations of an earlier stay.
     state.needsVPIDFlush = true
     state.eptGeneration = .max
@@ -17,6 +18,7 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   /// Clears the VMCS. The next entry, wherever it is, is a VMLAUNCH.
   public consuming func unload() -> VCPU<P> {
     var state = state
+    state.saveProcessorRegisters()
     state.isLaunched = false
     return VCPU(region: vmcs.clear(), state: state)
   }

@@ -44,13 +44,14 @@ struct VCPUState<P: VMXProcessor> {
 
   /// Whether the VMCS's launch state is "launched", so that VMRESUME is due.
   @usableFromInline var isLaunched = false
-  /// Debug registers that neither the VMCS holds nor a transition saves.
+  /// Registers that neither the VMCS holds nor the stub saves, while the vCPU is not loaded: loading puts them into the
+  /// processor, where the guest uses them and the host does not.
+  var cr2: UInt64 = 0
   var debugRegisters: InlineArray<4, UInt64> = [0, 0, 0, 0]
   var dr6: UInt64 = 0xFFFF_0FF0
-  var cr2: UInt64 = 0
   /// CR8, in the place of the local APIC's task priority that the guest does not have.
   @usableFromInline var cr8: UInt64 = 0
-  /// The guest's XCR0, as XSETBV has left it.
+  /// The guest's XCR0, which is in the processor as well while the vCPU is loaded.
   @usableFromInline var xcr0: UInt64 = 1
 
   @usableFromInline var events = PendingEvents()
@@ -94,7 +95,7 @@ struct VCPUState<P: VMXProcessor> {
     vmcs[.cr4GuestHostMask] = CR4(rawValue: settings.cr4.owned)
   }
 
-  /// The value of a register that the VMCS does not hold.
+  /// The value of a register that the VMCS does not hold; nil if the VMCS holds it.
   func registerOutsideVMCS(_ register: GuestRegister) -> UInt64? {
     switch register {
     case .cr2: cr2
@@ -122,6 +123,23 @@ struct VCPUState<P: VMXProcessor> {
     }
     return true
   }
+
+  /// Takes what the guest has left in the processor.
+  mutating func saveProcessorRegisters() {
+    cr2 = processor.cr2
+    for number in 0..<4 { debugRegisters[number] = processor.debugRegister(number) }
+    dr6 = processor.debugRegister(6)
+  }
+
+  /// Puts into the processor what VM entries do not load.
+  func loadProcessorRegisters() {
+    processor.cr2 = cr2
+    for number in 0..<4 { processor.setDebugRegister(number, to: debugRegisters[number]) }
+    processor.setDebugRegister(6, to: dr6)
+    if processor.cr4 & Self.osxsave != 0 { processor.xcr0 = xcr0 }
+  }
+
+  private static var osxsave: UInt64 { 1 << 18 }
 
   /// Where the stub keeps a general-purpose register; nil for RSP, which is in the VMCS, and for other registers.
   private func generalPurposeRegister(_ register: GuestRegister) -> UnsafeMutablePointer<UInt64>? {

@@ -94,9 +94,24 @@ struct BareMetalProcessor: VMXProcessor {
     @inline(__always) nonmutating set { cvmx_xsetbv(0, newValue) }
   }
 
-  var dr6: UInt64 {
-    @inline(__always) get { cvmx_read_dr6() }
-    @inline(__always) nonmutating set { cvmx_write_dr6(newValue) }
+  func debugRegister(_ number: Int) -> UInt64 {
+    switch number {
+    case 0: cvmx_read_dr0()
+    case 1: cvmx_read_dr1()
+    case 2: cvmx_read_dr2()
+    case 3: cvmx_read_dr3()
+    default: cvmx_read_dr6()
+    }
+  }
+
+  func setDebugRegister(_ number: Int, to value: UInt64) {
+    switch number {
+    case 0: cvmx_write_dr0(value)
+    case 1: cvmx_write_dr1(value)
+    case 2: cvmx_write_dr2(value)
+    case 3: cvmx_write_dr3(value)
+    default: cvmx_write_dr6(value)
+    }
   }
 
   var timestampCounter: UInt64 {

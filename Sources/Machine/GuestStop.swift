@@ -1,0 +1,78 @@
+import VMCS
+import VMX
+
+/// Why a guest does not run any more.
+public enum GuestStop: Sendable {
+  /// It turned its machine off.
+  case powerOff
+  /// It restarted its machine.
+  case reset(ResetSource)
+  /// Its processor shut down: an exception could not be delivered, nor the double fault that followed.
+  case tripleFault
+  /// It halted its processor with interrupts off, and nothing can wake it.
+  case haltedForEver
+  /// It touched a guest-physical address where there is no memory.
+  case missingMemory(guestPhysicalAddress: UInt64, EPTViolationQualification)
+  /// A VM entry failed with an exit reason: 33, 34 or 41.
+  case entryFailure(ExitReason, qualification: UInt64)
+  /// VMLAUNCH or VMRESUME failed; nil is VMfailInvalid.
+  case entryInstructionFailed(VMInstructionError?)
+  /// It did what Skep does not emulate.
+  case unsupported(StaticString)
+  /// It exited for a reason that Skep does not handle.
+  case unknownExit(ExitReason)
+}
+
+extension GuestStop {
+  /// The word for it in the protocol between the image and the launcher.
+  public var kind: StaticString {
+    switch self {
+    case .powerOff: "power-off"
+    case .reset: "reset"
+    case .tripleFault: "triple-fault"
+    case .haltedForEver: "halted"
+    default: "stopped"
+    }
+  }
+
+  /// Says in one sentence what happened.
+  public func write<Output: ByteOutput & ~Copyable>(to output: inout Output) {
+    switch self {
+    case .powerOff: output.write("the guest turned its machine off")
+    case .reset(let source):
+      output.write("the guest restarted its machine by ")
+      switch source {
+      case .keyboardController: output.write("the keyboard controller")
+      case .systemControlPortA: output.write("port 0x92")
+      case .resetControlRegister: output.write("port 0xcf9")
+      }
+    case .tripleFault: output.write("the guest's processor shut down after a triple fault")
+    case .haltedForEver: output.write("the guest halted its processor with RFLAGS.IF = 0; nothing can wake it")
+    case .missingMemory(let address, let qualification):
+      output.write("the guest ")
+      output.write(qualification.write ? "wrote to " : qualification.fetch ? "fetched an instruction from " : "read ")
+      output.write(hexadecimal: address)
+      output.write(", where it has no memory")
+    case .entryFailure(let reason, let qualification):
+      output.write("VM entry failed: exit reason ")
+      output.write(decimal: UInt64(reason.basicReason.rawValue))
+      output.write(", ")
+      output.write(reason.basicReason.title)
+      output.write(", exit qualification ")
+      output.write(hexadecimal: qualification)
+    case .entryInstructionFailed(let error):
+      output.write("VM entry failed: ")
+      guard let error else { return output.write("VMfailInvalid, there was no current VMCS") }
+      output.write("VM-instruction error ")
+      output.write(decimal: UInt64(error.rawValue))
+      output.write(", ")
+      output.write(error.title)
+    case .unsupported(let what): output.write(what)
+    case .unknownExit(let reason):
+      output.write("the guest exited for a reason that Skep does not handle: ")
+      output.write(hexadecimal: UInt64(reason.rawValue), digits: 8)
+      output.write(" ")
+      output.write(reason.basicReason.title)
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/// Turns the host's time-stamp counter into the guest's time.
+@frozen
+public struct MachineClock: Sendable {
+  /// The counter's value at the guest's start.
+  public let start: UInt64
+  /// Nanoseconds a tick, times 2 to the 32nd.
+  @usableFromInline let scale: UInt64
+
+  /// A clock that starts when the counter is `start`.
+  ///
+  /// - Parameter frequency: the counter's ticks a second, at least 1 MHz.
+  public init(start: UInt64, frequency: UInt64) {
+    self.start = start
+    scale = frequency.dividingFullWidth((nanosecondsPerSecond >> 32, nanosecondsPerSecond << 32)).quotient
+  }
+
+  /// The guest's time when the counter is `ticks`.
+  @inlinable
+  public func time(at ticks: UInt64) -> MachineTime {
+    let product = (ticks &- start).multipliedFullWidth(by: scale)
+    return product.high << 32 | product.low >> 32
+  }
+}

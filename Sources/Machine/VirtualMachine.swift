@@ -1,0 +1,201 @@
+import VMCS
+import VMX
+
+/// What a running guest needs of the host.
+public enum HostRequest: Sendable {
+  /// An interrupt of the host's came, and has been acknowledged.
+  case interrupt(vector: UInt8)
+  /// `IOBus.nextDeadline` has changed.
+  case deadlineChanged
+  /// The guest has sent bytes, and the host had taken all before.
+  case output
+  /// The guest's processor is halted until an interrupt comes.
+  case halted
+  /// The guest is not to be run again.
+  case stopped(GuestStop)
+}
+
+/// A guest: its memory, its devices, and what its processor shows of itself.
+///
+/// The path of a VM exit is in `run`, from top to bottom: `LoadedVCPU.run`, the exit, its handler, back to the guest.
+public struct VirtualMachine: ~Copyable {
+  /// The devices.
+  public var bus: IOBus
+  /// The deadline for which the host has set its timer. The host keeps it up to date.
+  public var armedDeadline = MachineTime.max
+  /// Whether the host is taking what the guest sends, so that `HostRequest.output` is not needed.
+  public var isOutputDraining = false
+
+  let memory: GuestMemory
+  public let clock: MachineClock
+  @usableFromInline var tables: ExtendedPageTables
+  @usableFromInline let cpuid: CPUIDTable
+  @usableFromInline var msrs: MSRPolicy
+  @usableFromInline let xcr0: XCR0Policy
+  @usableFromInline var isHalted = false
+
+  /// Puts a guest together.
+  public init(
+    memory: GuestMemory, tables: consuming ExtendedPageTables, bus: IOBus, clock: MachineClock, cpuid: CPUIDTable,
+    msrs: MSRPolicy, xcr0: XCR0Policy
+  ) {
+    self.memory = memory
+    self.tables = tables
+    self.bus = bus
+    self.clock = clock
+    self.cpuid = cpuid
+    self.msrs = msrs
+    self.xcr0 = xcr0
+  }
+
+  /// Runs the guest on `vcpu` until the host has something to do.
+  @inlinable
+  public mutating func run<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest {
+    if isHalted && !wake() { return .halted }
+    while true {
+      if bus.interruptPending || vcpu.needsEventPreparation {
+        if !prepare(&vcpu) { return .stopped(.tripleFault) }
+      }
+      switch vcpu.run(eptGeneration: tables.generation) {
+      case .cpuid: emulateCPUID(&vcpu)
+      case .io(let access):
+        if access.string { return .stopped(.unsupported("the guest executed INS or OUTS, which Skep does not emulate")) }
+        emulateIO(access, &vcpu)
+        if let request = requestAfterIO() { return request }
+      case .rdmsr: emulateRDMSR(&vcpu)
+      case .wrmsr: emulateWRMSR(&vcpu)
+      case .externalInterrupt(let vector): return .interrupt(vector: vector)
+      case .interruptWindow, .nmiWindow: break
+      case .hlt:
+        vcpu.advance()
+        if !bus.interruptPending {
+          guard vcpu.interruptsEnabled else { return .stopped(.haltedForEver) }
+          isHalted = true
+          return .halted
+        }
+      case let exit:
+        if let stop = handleRare(exit, &vcpu) { return .stopped(stop) }
+      }
+    }
+  }
+
+  @inline(never) @usableFromInline
+  mutating func wake() -> Bool {
+    isHalted = !bus.interruptPending
+    return !isHalted
+  }
+
+  /// Injects what waits; false if the guest's processor shuts down.
+  @inline(never) @usableFromInline
+  mutating func prepare<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> Bool {
+    switch vcpu.prepareEvents(externalInterruptRequested: bus.interruptPending) {
+    case .ready: return true
+    case .tripleFault: return false
+    case .takesExternalInterrupt:
+      vcpu.inject(.externalInterrupt(bus.acknowledgeInterrupt()))
+      if bus.interruptPending { vcpu.requestInterruptWindow() }
+      return true
+    }
+  }
+
+  @inlinable
+  func emulateCPUID<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+    let registers = vcpu.registers
+    let leaf = UInt32(truncatingIfNeeded: registers.pointee.rax)
+    let subleaf = UInt32(truncatingIfNeeded: registers.pointee.rcx)
+    let result = cpuid.lookup(leaf: leaf, subleaf: subleaf, vcpu)
+    registers.pointee.rax = UInt64(result.eax)
+    registers.pointee.rbx = UInt64(result.ebx)
+    registers.pointee.rcx = UInt64(result.ecx)
+    registers.pointee.rdx = UInt64(result.edx)
+    vcpu.advance()
+  }
+
+  @inlinable
+  mutating func emulateIO<P: VMXProcessor>(_ access: IOInstructionQualification, _ vcpu: inout LoadedVCPU<P>) {
+    let registers = vcpu.registers
+    let size = IOSize(rawValue: UInt8(truncatingIfNeeded: access.rawValue & 7) + 1) ?? .byte
+    let now = clock.time(at: vcpu.timestampCounter)
+    if access.direction == .in {
+      let value = UInt64(bus.read(port: access.port, size: size, at: now))
+      // A doubleword clears the upper half of RAX; smaller operands leave the rest of it.
+      let kept: UInt64 = size == .doubleword ? 0 : ~0 << UInt64(8 * size.rawValue)
+      registers.pointee.rax = registers.pointee.rax & kept | value
+    } else {
+      bus.write(port: access.port, size: size, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
+    }
+    vcpu.advance()
+  }
+
+  /// What an access to a port has made due.
+  @inlinable
+  func requestAfterIO() -> HostRequest? {
+    if bus.nextDeadline != armedDeadline { return .deadlineChanged }
+    if bus.hasTransmitted && !isOutputDraining { return .output }
+    guard let request = bus.request else { return nil }
+    switch request {
+    case .powerOff: return .stopped(.powerOff)
+    case .reset(let source): return .stopped(.reset(source))
+    }
+  }
+
+  @inlinable
+  mutating func emulateRDMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+    let registers = vcpu.registers
+    switch msrs.read(UInt32(truncatingIfNeeded: registers.pointee.rcx)) {
+    case .value(let value):
+      registers.pointee.rax = value & 0xFFFF_FFFF
+      registers.pointee.rdx = value >> 32
+      vcpu.advance()
+    default: vcpu.raise(.generalProtection)
+    }
+  }
+
+  @inlinable
+  mutating func emulateWRMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+    let registers = vcpu.registers
+    let value = registers.pointee.rdx << 32 | registers.pointee.rax & 0xFFFF_FFFF
+    switch msrs.write(UInt32(truncatingIfNeeded: registers.pointee.rcx), value) {
+    case .done: vcpu.advance()
+    case .timestampCounter(let value):
+      vcpu.setTimestampCounter(to: value)
+      vcpu.advance()
+    default: vcpu.raise(.generalProtection)
+    }
+  }
+
+  /// The exits that no guest meets often; why the guest stops, if it does.
+  @inline(never) @usableFromInline
+  mutating func handleRare<P: VMXProcessor>(_ exit: VMExit, _ vcpu: inout LoadedVCPU<P>) -> GuestStop? {
+    switch exit {
+    case .controlRegisterAccess(let access): vcpu.emulate(access, memory: memory)
+    case .xsetbv: vcpu.emulateXSETBV(xcr0)
+    case .invalidateCaches: vcpu.advance()
+    case .undefinedInstruction: vcpu.raise(.invalidOpcode)
+    case .forbiddenInstruction: vcpu.raise(.generalProtection)
+    case .eptViolation(let address, let access): return handleEPTViolation(address, access, &vcpu)
+    case .tripleFault: return .tripleFault
+    case .entryFailure(let reason, let qualification): return .entryFailure(reason, qualification: qualification)
+    case .entryInstructionFailed(let error): return .entryInstructionFailed(error)
+    case .taskSwitch: return .unsupported("the guest switched tasks by hardware, which Skep does not emulate")
+    case .exceptionOrNMI: return .unsupported("the host had an NMI or a machine check while the guest ran")
+    case .initSignal: return .unsupported("the host's processor got an INIT signal")
+    case .eptMisconfiguration(let address):
+      vcpu.panic("the extended page tables have an entry that no processor accepts", address)
+    case .unknown(let reason): return .unknownExit(reason)
+    case .cpuid, .io, .rdmsr, .wrmsr, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt: break
+    }
+    return nil
+  }
+
+  private mutating func handleEPTViolation<P: VMXProcessor>(
+    _ address: UInt64, _ access: EPTViolationQualification, _ vcpu: inout LoadedVCPU<P>
+  ) -> GuestStop? {
+    .missingMemory(guestPhysicalAddress: address, access)
+  }
+}
+
+extension GuestMemory: GuestPhysicalMemory {
+  /// The quadword at guest-physical `address`; nil if there is no memory.
+  public func loadQuadword(_ address: UInt64) -> UInt64? { load(address, as: UInt64.self) }
+}

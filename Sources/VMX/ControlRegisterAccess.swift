@@ -1,0 +1,106 @@
+import VMCS
+
+/// The guest's physical memory, for what the processor itself would read there.
+public protocol GuestPhysicalMemory {
+  /// The quadword at guest-physical `address`; nil if there is no memory.
+  func loadQuadword(_ address: UInt64) -> UInt64?
+}
+
+extension LoadedVCPU {
+  /// Emulates the control-register access of the exit (SDM, "MOV—Move to/from Control Registers").
+  ///
+  /// Only what the masks make exit comes here: MOV to CR0 that changes a bit the host owns, MOV to CR4 likewise, and MOV
+  /// to and from CR8.
+  @inline(never)
+  public mutating func emulate<Memory: GuestPhysicalMemory>(
+    _ access: ControlRegisterAccessQualification, memory: Memory
+  ) {
+    let index = Int(access.register.rawValue)
+    let movToControlRegister: UInt8 = 0
+    let movFromControlRegister: UInt8 = 1
+    switch (access.accessType.rawValue, access.controlRegister) {
+    case (movToControlRegister, 0): writeCR0(operand(index), memory: memory)
+    case (movToControlRegister, 4): writeCR4(operand(index))
+    case (movToControlRegister, 8):
+      let value = operand(index)
+      if value > 15 { return raise(.generalProtection) }
+      state.cr8 = value
+      advance()
+    case (movFromControlRegister, 8):
+      setGeneralPurposeRegister(index, to: state.cr8)
+      advance()
+    default: raise(.generalProtection)
+    }
+  }
+
+  /// The operand of a MOV to a control register: 64 bits in 64-bit mode, otherwise 32.
+  private func operand(_ index: Int) -> UInt64 {
+    let value = generalPurposeRegister(index)
+    return is64Bit ? value : value & 0xFFFF_FFFF
+  }
+
+  private mutating func setGeneralPurposeRegister(_ index: Int, to value: UInt64) {
+    if index == 4 { vmcs[.guestRSP] = value } else { state.registerFile[index] = value }
+  }
+
+  /// CR4 bits that the host owns are 0 for the guest, so a write that exits sets one that the guest's processor does not
+  /// have.
+  private mutating func writeCR4(_ value: UInt64) {
+    if value & state.settings.cr4.owned != 0 { return raise(.generalProtection) }
+    setCR4(value)
+    advance()
+  }
+
+  private mutating func writeCR0<Memory: GuestPhysicalMemory>(_ written: UInt64, memory: Memory) {
+    let old = CR0(rawValue: register(.cr0))
+    // Reserved bits of the lower half are ignored and ET is always 1.
+    var new = CR0(rawValue: written & (ControlRegisterMasks.definedInCR0 | ~0xFFFF_FFFF))
+    new.et = true
+    var efer = vmcs[.guestIA32EFER]
+    let cr4 = vmcs[.guestCR4]
+    guard isLegal(new, old: old, cr4: cr4, efer: efer) else { return raise(.generalProtection) }
+
+    efer.lma = new.pg && efer.lme
+    let reloadsPDPTEs =
+      new.pg && cr4.pae && !efer.lma && (new.rawValue ^ old.rawValue) & Self.reloadingBits.rawValue != 0
+    if reloadsPDPTEs && !loadPDPTEs(from: memory) { return raise(.generalProtection) }
+    setEFER(efer)
+    setCR0(new.rawValue)
+    if (new.rawValue ^ old.rawValue) & Self.flushingBits.rawValue != 0 { state.needsVPIDFlush = true }
+    advance()
+  }
+
+  /// The combinations for which MOV to CR0 raises #GP(0).
+  private mutating func isLegal(_ new: CR0, old: CR0, cr4: CR4, efer: IA32EFER) -> Bool {
+    if new.rawValue >> 32 != 0 { return false }
+    if new.pg && !new.pe || new.nw && !new.cd { return false }
+    if new.pg && !old.pg && efer.lme && (!cr4.pae || vmcs[.guestCSAccessRights].l) { return false }
+    if !new.pg && old.pg && (is64Bit || cr4.pcide) { return false }
+    if !new.wp && cr4.cet { return false }
+    return true
+  }
+
+  /// Loads the PDPTEs as MOV to CR0 does with PAE paging (SDM, "PDPTE Registers"); false if one is illegal.
+  private func loadPDPTEs<Memory: GuestPhysicalMemory>(from memory: Memory) -> Bool {
+    let table = vmcs[.guestCR3] & 0xFFFF_FFE0
+    let reserved = Self.reservedInPDPTE
+    var entries: InlineArray<4, UInt64> = [0, 0, 0, 0]
+    for index in 0..<4 {
+      guard let entry = memory.loadQuadword(table + UInt64(8 * index)) else { return false }
+      if entry & 1 != 0 && entry & reserved != 0 { return false }
+      entries[index] = entry
+    }
+    vmcs[.guestPDPTE0] = entries[0]
+    vmcs[.guestPDPTE1] = entries[1]
+    vmcs[.guestPDPTE2] = entries[2]
+    vmcs[.guestPDPTE3] = entries[3]
+    return true
+  }
+
+  /// CD, NW and PG: a change of one reloads the PDPTEs.
+  private static var reloadingBits: CR0 { CR0(rawValue: 0xE000_0000) }
+  /// PG, WP and PE: a change of one makes linear translations stale.
+  private static var flushingBits: CR0 { CR0(rawValue: 0x8001_0001) }
+  /// Bits 2:1, 8:5, and those from 52 on; bits between the physical-address width and 51 are left to EPT.
+  private static var reservedInPDPTE: UInt64 { 0xFFF0_0000_0000_01E6 }
+}

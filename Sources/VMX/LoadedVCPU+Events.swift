@@ -1,0 +1,104 @@
+import VMCS
+
+/// What has to happen before the guest can be entered.
+@frozen
+public enum EntryPreparation: Equatable, Sendable {
+  /// Nothing: the fields are written.
+  case ready
+  /// The entry takes the requested external interrupt: acknowledge the interrupt controller, and inject its vector.
+  case takesExternalInterrupt
+  /// The guest's processor has shut down and is not to be entered again.
+  case tripleFault
+}
+
+extension LoadedVCPU {
+  /// Whether `prepareEvents` has anything to do when no external interrupt is requested.
+  @inlinable
+  public var needsEventPreparation: Bool {
+    !state.events.isEmpty || state.primaryControls.rawValue & Self.windows.rawValue != 0
+  }
+
+  /// Raises an exception in the guest, at the next entry. RIP stays at the instruction, for which the processor saves it.
+  @inlinable
+  public mutating func raise(_ exception: Event) { state.events.exception = exception }
+
+  /// Makes an NMI pending.
+  public mutating func requestNMI() { state.events.nmi = true }
+
+  /// Decides what the next entry injects, and for what it has to wait, and writes the fields.
+  @inline(never)
+  public mutating func prepareEvents(externalInterruptRequested: Bool) -> EntryPreparation {
+    let interruptibility = GuestInterruptibility(
+      interruptsEnabled: vmcs[.guestRFLAGS].if, state: vmcs[.guestInterruptibilityState])
+    let decision = EventDecision(
+      pending: state.events, interruptibility: interruptibility, externalInterruptRequested: externalInterruptRequested)
+    if decision.isTripleFault { return .tripleFault }
+    state.events = decision.remaining
+    setWindows(interrupt: decision.needsInterruptWindow, nmi: decision.needsNMIWindow)
+    if let event = decision.injection { inject(event) }
+    return decision.takesExternalInterrupt ? .takesExternalInterrupt : .ready
+  }
+
+  /// Writes the VM-entry fields that inject `event`.
+  public mutating func inject(_ event: Event) {
+    var event = event
+    if event.information.deliverErrorCode {
+      // In real-address mode no exception has an error code, and an entry that injects one fails.
+      if vmcs[.guestCR0].pe {
+        vmcs[.vmEntryExceptionErrorCode] = event.errorCode
+      } else {
+        event.information.deliverErrorCode = false
+      }
+    }
+    if event.hasInstructionLength { vmcs[.vmEntryInstructionLength] = event.instructionLength }
+    vmcs[.vmEntryInterruptionInformation] = event.information
+  }
+
+  /// Asks for an exit as soon as the guest can take an external interrupt, because another one is requested already.
+  public mutating func requestInterruptWindow() {
+    setWindows(interrupt: true, nmi: state.primaryControls.contains(.nmiWindowExiting))
+  }
+
+  /// Keeps the event whose delivery the exit interrupted, if one was under way, to deliver it again. For the exits that
+  /// can interrupt one: exceptions, EPT violations, task switches.
+  public mutating func keepInterruptedEvent(isTaskSwitch: Bool = false) {
+    let information = vmcs[.idtVectoringInformation]
+    guard information.valid else { return }
+    var event = Event(
+      vector: information.vector, type: information.type,
+      errorCode: information.errorCodeValid ? vmcs[.idtVectoringErrorCode] : nil)
+    if event.hasInstructionLength { event.instructionLength = vmcs[.vmExitInstructionLength] }
+    state.events.interrupted = event
+    // The NMI has not been delivered, so it blocks nothing yet; a task switch has delivered it.
+    if event.type == .nmi && !isTaskSwitch { setBlockingByNMI(false) }
+  }
+
+  /// Restores blocking by NMI, which an IRET had ended before it faulted (SDM, "Information for VM Exits Due to
+  /// Vectored Events" and "Exit Qualification for EPT Violations").
+  ///
+  /// - Parameter unblocked: the "NMI unblocking due to IRET" bit of the exit.
+  public mutating func restoreBlockingByNMI(unblocked: Bool) {
+    if unblocked && !vmcs[.idtVectoringInformation].valid { setBlockingByNMI(true) }
+  }
+
+  private func setBlockingByNMI(_ blocked: Bool) {
+    var interruptibility = vmcs[.guestInterruptibilityState]
+    interruptibility.blockingByNMI = blocked
+    vmcs[.guestInterruptibilityState] = interruptibility
+  }
+
+  private mutating func setWindows(interrupt: Bool, nmi: Bool) {
+    var controls = state.primaryControls.subtracting(Self.windows)
+    if interrupt { controls.insert(.interruptWindowExiting) }
+    if nmi { controls.insert(.nmiWindowExiting) }
+    if controls == state.primaryControls { return }
+    state.primaryControls = controls
+    vmcs[.primaryProcessorBasedVMExecutionControls] = controls
+  }
+
+  @usableFromInline
+  static var windows: PrimaryProcessorBasedVMExecutionControls { [.interruptWindowExiting, .nmiWindowExiting] }
+
+  /// Whether an interrupt could ever reach the guest while it is halted.
+  public var interruptsEnabled: Bool { vmcs[.guestRFLAGS].if }
+}

@@ -1,0 +1,39 @@
+import VMCS
+
+extension LoadedVCPU {
+  /// Emulates XSETBV: XCR0 itself is the guest's while it runs, and the host does not use it.
+  @inline(never)
+  public mutating func emulateXSETBV(_ policy: XCR0Policy) {
+    let registers = state.registers
+    let index = UInt32(truncatingIfNeeded: registers.pointee.rcx)
+    let value = registers.pointee.rdx << 32 | registers.pointee.rax & 0xFFFF_FFFF
+    // The processor has checked CPL and CR4.OSXSAVE before it exited.
+    guard policy.allows(index: index, value: value) else { return raise(.generalProtection) }
+    state.processor.xcr0 = value
+    state.xcr0 = value
+    advance()
+  }
+
+  /// The guest's XCR0.
+  @inlinable
+  public var xcr0: UInt64 { state.xcr0 }
+
+  /// The guest's CR4 as the processor uses it, for the bits of CPUID that follow it.
+  @inlinable
+  public var liveCR4: CR4 { vmcs[.guestCR4] }
+
+  /// Gives the guest's time-stamp counter the value that its WRMSR wants, by the TSC offset.
+  public mutating func setTimestampCounter(to value: UInt64) {
+    vmcs[.tscOffset] = value &- state.processor.timestampCounter
+  }
+
+  /// The host's time-stamp counter.
+  @inlinable
+  public var timestampCounter: UInt64 { state.processor.timestampCounter }
+
+  /// Panics: `message` says which rule of Skep's own was broken, `value` with what.
+  @inline(never)
+  public func panic(_ message: StaticString, _ value: UInt64) -> Never {
+    state.processor.stop(PanicReport(message, value: value))
+  }
+}
