@@ -52,7 +52,7 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(name: "generate", swiftSettings: settings),
 
-    .testTarget(name: "VMCSTests", dependencies: ["VMCS", "ProcessorModel"], swiftSettings: settings),
+    .testTarget(name: "VMCSTests", dependencies: ["VMCS", "ProcessorModel", "generate"], swiftSettings: settings),
     .testTarget(
       name: "VMEntryChecksTests", dependencies: ["VMEntryChecks", "VMCS", "ProcessorModel"], swiftSettings: settings),
     .testTarget(name: "VMXTests", dependencies: ["VMX", "ProcessorModel"], swiftSettings: settings),

@@ -21,7 +21,7 @@ private func fieldFile(_ heading: FieldHeading, _ fields: [FieldSpecification]) 
     "extension VMCSField where \(group.key) {\n" + group.fields.map(property).joined(separator: "\n") + "}\n"
   }
   let name = heading.title.filter { $0.isLetter || $0.isNumber }
-  return GeneratedFile("Fields/\(name).swift", from: "Fields.txt", body.joined(separator: "\n"))
+  return GeneratedFile(generatedDirectory + "Fields/\(name).swift", from: "Fields.txt", body.joined(separator: "\n"))
 }
 
 private func property(_ field: FieldSpecification) -> String {
@@ -70,7 +70,7 @@ private func tableFile(_ fields: [FieldSpecification]) -> GeneratedFile {
     }
 
     """
-  return GeneratedFile("VMCSFieldTable.swift", from: "Fields.txt", text)
+  return GeneratedFile(generatedDirectory + "VMCSFieldTable.swift", from: "Fields.txt", text)
 }
 
 private func tableCase(_ index: Int, _ field: FieldSpecification) -> String {

@@ -34,5 +34,6 @@ func msrFile(_ msrs: [MSRSpecification]) -> GeneratedFile {
       }
     text += "    case \(pattern):\(pattern.contains("\n") ? "\n     " : "") \"\(msr.title)\"\n"
   }
-  return GeneratedFile("MSRNames.swift", from: "MSRs.txt", text + "    default: nil\n    }\n  }\n}\n")
+  text += "    default: nil\n    }\n  }\n}\n"
+  return GeneratedFile(generatedDirectory + "MSRNames.swift", from: "MSRs.txt", text)
 }

@@ -1,4 +1,7 @@
-/// A file that the generator writes, by its path below `Sources/VMCS/Generated`.
+/// Where the generated sources of the module are, in the package.
+let generatedDirectory = "Sources/VMCS/Generated/"
+
+/// A file that the generator writes, by its path in the package.
 struct GeneratedFile {
   var path: String
   var text: String

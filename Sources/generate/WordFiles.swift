@@ -7,7 +7,7 @@ func wordFiles(_ words: [WordSpecification]) -> [GeneratedFile] {
       case .word: structure(word)
       case .values: enumeration(word)
       }
-    return GeneratedFile("Words/\(word.name).swift", from: "Words.txt", body)
+    return GeneratedFile(generatedDirectory + "Words/\(word.name).swift", from: "Words.txt", body)
   } + [valueTypeFile(words), bitFieldFile(words), titleFile(words), controlWordFile(words)]
 }
 
@@ -122,7 +122,7 @@ private func valueTypeFile(_ words: [WordSpecification]) -> GeneratedFile {
     let names = all.filter { $0.1 == width }.map { ".\(memberName(ofType: $0.0))" }
     text += caseLines(names, "\(width)")
   }
-  return GeneratedFile("ValueType.swift", from: "Words.txt", text + "    }\n  }\n}\n")
+  return GeneratedFile(generatedDirectory + "ValueType.swift", from: "Words.txt", text + "    }\n  }\n}\n")
 }
 
 /// A `case` with many patterns, one a line.
@@ -167,7 +167,7 @@ private func bitFieldFile(_ words: [WordSpecification]) -> GeneratedFile {
     }
     text += "    default: preconditionFailure()\n    }\n  }\n}\n"
   }
-  return GeneratedFile("BitFieldTable.swift", from: "Words.txt", text)
+  return GeneratedFile(generatedDirectory + "BitFieldTable.swift", from: "Words.txt", text)
 }
 
 private func titleFile(_ words: [WordSpecification]) -> GeneratedFile {
@@ -207,7 +207,7 @@ private func titleFile(_ words: [WordSpecification]) -> GeneratedFile {
     for value in word.members { text += "    case \(value.low): \"\(value.title)\"\n" }
     text += "    default: nil\n    }\n  }\n}\n"
   }
-  return GeneratedFile("ValueTitles.swift", from: "Words.txt", text)
+  return GeneratedFile(generatedDirectory + "ValueTitles.swift", from: "Words.txt", text)
 }
 
 private func controlWordFile(_ words: [WordSpecification]) -> GeneratedFile {
@@ -227,5 +227,5 @@ private func controlWordFile(_ words: [WordSpecification]) -> GeneratedFile {
 
     """
   for word in controls { text += "    case .\(word.id!): .\(memberName(ofType: word.name))\n" }
-  return GeneratedFile("ControlWord.swift", from: "Words.txt", text + "    }\n  }\n}\n")
+  return GeneratedFile(generatedDirectory + "ControlWord.swift", from: "Words.txt", text + "    }\n  }\n}\n")
 }
