@@ -43,6 +43,7 @@ private func wordSpecification(_ kind: WordSpecification.Kind, _ line: Specifica
   guard line.words.count == (kind == .controls ? 4 : 3), isTypeName(line.words[1]),
     let width = Int(line.words[2]), [8, 16, 32, 64].contains(width)
   else { throw line.error("expected a kind, a type's name, a width (8, 16, 32, 64), an id for controls, and a title") }
+  if kind == .controls, !isMemberName(line.words[3]) { throw line.error("\(line.words[3]) is not an id") }
   return WordSpecification(
     kind: kind, name: line.words[1], width: width, id: kind == .controls ? line.words[3] : nil,
     title: try line.requiredTitle(), line: line)

@@ -47,6 +47,7 @@ import Testing
     ("word lower 32 \"Title\"", 1, "expected a kind"),
     ("word Name 31 \"Title\"", 1, "expected a kind"),
     ("controls Name 32 \"Title\"", 1, "expected a kind"),
+    ("controls Name 32 Pin \"Title\"", 1, "is not an id"),
     ("word Name 32", 1, "a title in double quotes is missing"),
     ("word Name 32 \"Title\"", 1, "Name is empty"),
     ("word Name 32 \"Ti\" tle\"\n", 1, "a line has at most one title"),
