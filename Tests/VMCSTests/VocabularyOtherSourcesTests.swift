@@ -16,7 +16,9 @@ import VMCS
   }
 }
 
-/// Name there, encoding there, name here. From Linux (arch/x86/include/asm/vmx.h, and Intel's patches to it for FRED, APX
+/// Name there, encoding there, name here.
+///
+/// From Linux (arch/x86/include/asm/vmx.h, and Intel's patches to it for FRED, APX
 /// and APIC-timer virtualization) in capitals; from Bochs (cpu/vmx.h) with the prefix VMCS_; the rest, with the prefix
 /// SDM_, from Appendix B of the edition of early 2026.
 private let otherSources = """
