@@ -1,0 +1,102 @@
+# Everything that is done with Skep. `make` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+SWIFT ?= swift
+CPU_MODEL ?= corei7_skylake_x
+MEMORY ?= 256M
+# The self-tests of the kernel's cryptography take an emulated processor longer than all the rest of the boot.
+APPEND ?= console=ttyS0 cryptomgr.notests
+# The command that builds the hypervisor and leaves its ELF file where HYPERVISOR says.
+BUILD_HYPERVISOR ?= $(MAKE) -C Hypervisor image
+HYPERVISOR := build/skep.elf
+SKEP := .build/release/skep
+
+GUEST := build/guest
+KERNEL_PACKAGE := linux-image-cloud-amd64
+RUN_PACKAGES := bochs bochsbios vgabios bochs-term grub-pc-bin grub-common xorriso mtools
+GUEST_PACKAGES := busybox-static cpio
+TEST_PACKAGES := acpica-tools
+
+# $(call install,PACKAGES) installs those of the packages that are not there.
+define install
+missing=; for package in $(1); do \
+  [ "$$(dpkg-query -W -f '$${Status}' $$package 2>/dev/null)" = "install ok installed" ] || missing="$$missing $$package"; \
+done; \
+if [ -n "$$missing" ]; then \
+  echo "==> Installing$$missing"; \
+  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+  { $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; } || \
+    { echo "make: these packages cannot be installed:$$missing" >&2; \
+      echo "      Install them by hand: sudo apt-get install$$missing" >&2; exit 1; }; \
+fi
+endef
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: packages build image guest ## Boot Debian's kernel as a guest of Skep, to a shell on this terminal
+	@$(SKEP) run --kernel $(GUEST)/vmlinuz --initrd $(GUEST)/initrd.img --append "$(APPEND)" \
+	  --memory $(MEMORY) --cpu-model $(CPU_MODEL)
+
+.PHONY: build
+build:
+	@echo "==> Building skep"
+	@$(SWIFT) build -c release --product skep
+
+.PHONY: image
+image: ## Build the hypervisor: build/skep.elf
+	@echo "==> Building the hypervisor"
+	@$(BUILD_HYPERVISOR)
+
+.PHONY: guest
+guest: $(GUEST)/vmlinuz $(GUEST)/initrd.img ## Fetch Debian's kernel and make an initramfs: build/guest
+
+.PHONY: packages
+packages:
+	@$(call install,$(RUN_PACKAGES))
+
+$(GUEST)/vmlinuz:
+	@echo "==> Fetching Debian's kernel"
+	@mkdir -p $(GUEST)/package
+	@package=$$(apt-cache depends $(KERNEL_PACKAGE) 2>/dev/null | awk '/Depends: linux-image/ { print $$2; exit }'); \
+	[ -n "$$package" ] || { echo "make: apt knows no $(KERNEL_PACKAGE)" >&2; \
+	  echo "      Bring its lists up to date: sudo apt-get update" >&2; exit 1; }; \
+	cd $(GUEST)/package; rm -rf *; \
+	apt-get download -qq -o APT::Sandbox::User=root "$$package" || { \
+	  echo "make: $$package cannot be fetched; is there a network, and are apt's lists up to date?" >&2; exit 1; }; \
+	dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards './boot/vmlinuz-*'; \
+	mv boot/vmlinuz-* ../vmlinuz
+	@rm -rf $(GUEST)/package
+
+# Reproducible: nothing in the archive depends on when, where or by whom it was made.
+$(GUEST)/initrd.img: $(shell find Guest -type f) Makefile
+	@$(call install,$(GUEST_PACKAGES))
+	@echo "==> Making the initramfs"
+	@rm -rf $(GUEST)/root && mkdir -p $(GUEST)/root && cd $(GUEST)/root; \
+	mkdir -p bin sbin usr/bin usr/sbin dev proc sys tmp root etc; \
+	cp $$(command -v busybox) bin/busybox; cp -r $(CURDIR)/Guest/. .; \
+	bin/busybox --list-full | while read -r applet; do \
+	  [ -e "$$applet" ] || { mkdir -p "$$(dirname "$$applet")"; ln -s /bin/busybox "$$applet"; }; \
+	done; \
+	ln -s /bin/busybox init; \
+	chmod -R u=rwX,go=rX .; find . -exec touch -h -d @0 {} +; \
+	find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio -0 -o -H newc -R 0:0 --reproducible --quiet > ../initrd.img
+	@rm -rf $(GUEST)/root
+
+.PHONY: format
+format: ## Format all Swift sources
+	@$(SWIFT) format -i -r -p Sources Tests Package.swift $(wildcard Hypervisor/Sources Hypervisor/Package.swift)
+
+.PHONY: lint
+lint: ## Check the form of all Swift sources
+	@$(SWIFT) format lint --strict -r -p Sources Tests Package.swift $(wildcard Hypervisor/Sources Hypervisor/Package.swift)
+
+.PHONY: clean
+clean: ## Remove all that was built; the fetched kernel too
+	rm -rf .build build Hypervisor/.build

@@ -1,0 +1,96 @@
+import SystemPackage
+
+/// What is booted: the files, the command lines and the amount of memory.
+public struct Boot: Sendable {
+  /// How the kernel is started.
+  public enum Method: Sendable {
+    /// As a guest of the hypervisor in the given multiboot2 file.
+    case hypervisor(InputFile)
+    /// By GRUB on the processor itself, for comparison.
+    case native
+  }
+
+  /// The guest command line if the user gives none: the console is the first serial port.
+  public static let defaultCommandLine = "console=ttyS0"
+  /// The amounts of guest memory that the emulator has room for beside Skep itself.
+  public static let memoryBounds = MemorySize.mebibytes(16)...MemorySize.mebibytes(1920)
+
+  /// How the kernel is started.
+  public var method: Method
+  /// The kernel, a bzImage.
+  public var kernel: InputFile
+  /// The initial RAM disk, if there is one.
+  public var initrd: InputFile?
+  /// The kernel's command line.
+  public var commandLine: String
+  /// The guest's memory.
+  public var memory: MemorySize
+  /// Whether Skep counts exits, VMREADs, VMWRITEs and instructions.
+  public var isMetered: Bool
+
+  /// Checks all that can be checked before anything is started.
+  public init(
+    method: Method, kernel: InputFile, initrd: InputFile? = nil, commandLine: String = defaultCommandLine,
+    memory: MemorySize = .mebibytes(256), isMetered: Bool = true
+  ) throws(LaunchProblem) {
+    if let control = commandLine.unicodeScalars.first(where: { $0.value < 0x20 || $0.value == 0x7f }) {
+      throw LaunchProblem(
+        "--append contains the control character U+00\(control.value < 16 ? "0" : "")\(String(control.value, radix: 16))",
+        remedy: "A kernel command line is a single line of text.")
+    }
+    guard Self.memoryBounds.contains(memory) else {
+      throw LaunchProblem(
+        "--memory \(memory) is out of range",
+        remedy: "Give between \(Self.memoryBounds.lowerBound) and \(Self.memoryBounds.upperBound).")
+    }
+    self.method = method
+    self.kernel = kernel
+    self.initrd = initrd
+    self.commandLine = commandLine
+    self.memory = memory
+    self.isMetered = isMetered
+  }
+
+  /// The memory of the emulated machine: the guest's, the modules as GRUB loads them, and Skep itself.
+  var machineMemory: MemorySize {
+    guard case .hypervisor = method else { return .mebibytes(memory.roundedUpMebibytes) }
+    let modules = kernel.size.bytes + (initrd?.size.bytes ?? 0)
+    return .mebibytes(MemorySize(bytes: memory.bytes + modules).roundedUpMebibytes + 64)
+  }
+
+  /// The files of the boot image, by their paths in it.
+  var files: [(path: String, file: InputFile)] {
+    var files = [("/kernel", kernel)]
+    if let initrd { files.append(("/initrd", initrd)) }
+    if case .hypervisor(let image) = method { files.append(("/skep.elf", image)) }
+    return files
+  }
+
+  /// GRUB's configuration: it boots at once, without a menu.
+  var configuration: String {
+    var lines: [String]
+    switch method {
+    case .hypervisor:
+      // GRUB writes a word that has a space in it as "append=…" with \ before ", ' and \: the hypervisor undoes that.
+      let words = [
+        "memory=\(memory.bytes)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)", "append=\(commandLine)",
+      ]
+      lines = [
+        "multiboot2 /skep.elf " + words.map(quoted).joined(separator: " "),
+        "module2 /kernel kernel",
+      ]
+      if initrd != nil { lines.append("module2 /initrd initrd") }
+    case .native:
+      lines = ["linux /kernel " + commandLine.split(separator: " ").map { quoted(String($0)) }.joined(separator: " ")]
+      if initrd != nil { lines.append("initrd /initrd") }
+    }
+    return (lines + ["boot", ""]).joined(separator: "\n")
+  }
+
+  /// `word` as GRUB's script language takes it unchanged.
+  private func quoted(_ word: String) -> String {
+    var result = "'"
+    for character in word { result += character == "'" ? "'\\''" : String(character) }
+    return result + "'"
+  }
+}

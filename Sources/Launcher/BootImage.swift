@@ -1,0 +1,77 @@
+import Glibc
+import Subprocess
+import SystemPackage
+
+/// Makes the ISO that a machine with a BIOS boots through GRUB.
+public struct BootImage: Sendable {
+  private static let modules = FilePath("/usr/lib/grub/i386-pc")
+  /// What GRUB, its file system and its descriptors take in the image, generously.
+  private static let overhead = MemorySize.mebibytes(4)
+
+  private let boot: Boot
+
+  /// An image that boots `boot`.
+  public init(_ boot: Boot) {
+    self.boot = boot
+  }
+
+  /// Writes the image to `path`, replacing a file there; leaves nothing behind if that fails.
+  public func write(to path: String) async throws {
+    let directory = try TemporaryDirectory()
+    defer { directory.remove() }
+    try await write(to: FilePath(path), using: directory)
+  }
+
+  func write(to path: FilePath, using directory: TemporaryDirectory) async throws {
+    guard access(Self.modules.appending("multiboot2.mod").string, R_OK) == 0 else {
+      throw Tool.imageMaker.missing("GRUB for BIOS machines (\(Self.modules))")
+    }
+    try checkRoom(for: path)
+    let configuration = directory.file("grub.cfg")
+    try configuration.write(boot.configuration)
+    let files = boot.files.map { ($0.path, $0.file.path) } + [("/boot/grub/grub.cfg", configuration)]
+    let (output, status) = try await Tool.imageMaker.collect(
+      [
+        "--directory=\(Self.modules)", "--compress=no", "--fonts=", "--locales=", "--themes=",
+        "--install-modules=multiboot2 linux iso9660 biosdisk normal", "--output=\(path)",
+      ] + files.map { "\($0.0)=\(escaped($0.1))" })
+    guard status.isSuccess else {
+      unlink(path.string)
+      throw failure(path, output)
+    }
+  }
+
+  private func checkRoom(for path: FilePath) throws(LaunchProblem) {
+    let parent = path.removingLastComponent()
+    let directory = parent.isEmpty ? "." : parent.string
+    var status = statvfs()
+    guard statvfs(directory, &status) == 0 else {
+      throw LaunchProblem("\(path) cannot be written: \(Errno(rawValue: errno))")
+    }
+    let needed = boot.files.reduce(Self.overhead.bytes) { $0 + $1.file.size.bytes }
+    let available = UInt64(status.f_bavail) * UInt64(status.f_frsize)
+    if available < needed {
+      throw LaunchProblem(
+        "\(directory) is full: the boot image needs \(MemorySize(bytes: needed)), "
+          + "\(MemorySize(bytes: available)) are free",
+        remedy: "Free some space, or choose another directory (TMPDIR, or -o of skep image).")
+    }
+  }
+
+  private func failure(_ path: FilePath, _ output: String) -> LaunchProblem {
+    if output.contains("xorriso not found") || output.contains("xorriso: not found") {
+      return Tool.imageMaker.missing("xorriso")
+    }
+    let lines = output.split(separator: "\n").suffix(8).map { "      \($0)" }.joined(separator: "\n")
+    let reason =
+      output.contains("No space left") ? "the disk is full" : "grub-mkrescue failed:\n\(lines)"
+    return LaunchProblem(
+      "the boot image \(path) cannot be written: \(reason)",
+      remedy: "Check that its directory exists, has room and can be written to.")
+  }
+
+  /// `path` as a target of grub-mkrescue's graft points: `=` and `\` would end or change it.
+  private func escaped(_ path: FilePath) -> String {
+    path.string.reduce(into: "") { $0 += "=\\".contains($1) ? "\\\($1)" : String($1) }
+  }
+}

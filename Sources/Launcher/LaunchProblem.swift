@@ -1,0 +1,29 @@
+import SystemPackage
+
+/// Why a run or an image is not possible: what is wrong, what to do about it, and the exit status.
+public struct LaunchProblem: Error, Equatable, Sendable, CustomStringConvertible {
+  /// What is wrong, and with which file or option.
+  public var problem: String
+  /// What the user can do about it, if anything.
+  public var remedy: String?
+  /// The status to exit with.
+  public var status: ExitStatus
+
+  /// Makes a problem that ends the command with `status`.
+  public init(_ problem: String, remedy: String? = nil, status: ExitStatus = .badInput) {
+    self.problem = problem
+    self.remedy = remedy
+    self.status = status
+  }
+
+  /// The message as it is printed after `skep: `.
+  public var description: String {
+    guard let remedy else { return problem }
+    return problem + "\n      " + remedy
+  }
+}
+
+/// Writes `text` and a newline to standard error, unbuffered.
+public func printError(_ text: String) {
+  _ = try? FileDescriptor.standardError.writeAll((text + "\n").utf8)
+}

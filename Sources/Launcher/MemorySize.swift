@@ -1,0 +1,49 @@
+/// An amount of memory, as typed on the command line: bytes, or a number with K, M or G (powers of 1024).
+public struct MemorySize: Equatable, Comparable, Sendable, CustomStringConvertible {
+  /// The amount in bytes.
+  public var bytes: UInt64
+
+  /// Makes an amount of `bytes` bytes.
+  public init(bytes: UInt64) {
+    self.bytes = bytes
+  }
+
+  /// Makes an amount of `mebibytes` MiB.
+  public static func mebibytes(_ mebibytes: UInt64) -> MemorySize {
+    MemorySize(bytes: mebibytes << 20)
+  }
+
+  /// Parses decimal digits with an optional K, M or G, in either case; nil for anything else or above 64 bits.
+  public init?(_ text: String) {
+    var digits = Substring(text)
+    var shift = 0
+    if let suffix = digits.last, let position = "KMG".firstIndex(of: Character(suffix.uppercased())) {
+      shift = 10 * ("KMG".distance(from: "KMG".startIndex, to: position) + 1)
+      digits.removeLast()
+    }
+    guard !digits.isEmpty, digits.allSatisfy({ $0.isASCII && $0.isNumber }), let number = UInt64(digits) else {
+      return nil
+    }
+    let scaled = number.multipliedReportingOverflow(by: 1 << UInt64(shift))
+    if scaled.overflow { return nil }
+    bytes = scaled.partialValue
+  }
+
+  /// The amount rounded up to whole MiB, the unit of the emulator's configuration.
+  public var roundedUpMebibytes: UInt64 {
+    (bytes >> 20) + (bytes & 0xf_ffff == 0 ? 0 : 1)
+  }
+
+  /// The amount in the largest unit that shows it exactly, or in MiB with one decimal.
+  public var description: String {
+    if bytes < 1024 { return "\(bytes) bytes" }
+    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] as [(UInt64, String)]
+    where bytes >> shift != 0 && bytes & (1 << shift - 1) == 0 {
+      return "\(bytes >> shift) \(unit)"
+    }
+    let tenths = (bytes / 104_857) + (bytes % 104_857 == 0 ? 0 : 1)
+    return "\(tenths / 10).\(tenths % 10) MiB"
+  }
+
+  public static func < (a: MemorySize, b: MemorySize) -> Bool { a.bytes < b.bytes }
+}

@@ -1,0 +1,89 @@
+/// A line that Skep writes to the report channel, the second serial port: `skep: key text`.
+public enum Report: Equatable, Sendable {
+  /// Progress.
+  case note(String)
+  /// What is wrong with the input, in one message.
+  case error(String)
+  /// A line of the table of what the run cost.
+  case table(String)
+  /// A line of the report of a stopped guest.
+  case guest(String)
+  /// A line of Skep's own panic report.
+  case panic(String)
+  /// The run has ended; the last line.
+  case end(RunEnd)
+
+  /// Parses a line without its line end; nil for a line that is not of this form.
+  public init?(line: String) {
+    let prefix = "skep: "
+    guard line.hasPrefix(prefix) else { return nil }
+    let rest = line.dropFirst(prefix.count)
+    let key = rest.prefix { $0 != " " }
+    let text = String(rest.dropFirst(key.count + 1))
+    switch key {
+    case "note": self = .note(text)
+    case "error": self = .error(text)
+    case "table": self = .table(text)
+    case "guest": self = .guest(text)
+    case "panic": self = .panic(text)
+    case "end":
+      guard let end = RunEnd(rawValue: text) else { return nil }
+      self = .end(end)
+    default: return nil
+    }
+  }
+}
+
+/// How a run ended, as Skep tells it.
+public enum RunEnd: String, Equatable, Sendable, CaseIterable {
+  case powerOff = "power-off"
+  case reset
+  case tripleFault = "triple-fault"
+  case halted
+  case stopped
+  case error
+  case panic
+
+  /// The exit status of a run that ended so.
+  public var status: ExitStatus {
+    switch self {
+    case .powerOff, .reset: .success
+    case .tripleFault, .halted, .stopped: .guestStopped
+    case .error: .badInput
+    case .panic: .emulatorDied
+    }
+  }
+
+  /// The end in words, for the last line of progress.
+  public var summary: String {
+    switch self {
+    case .powerOff: "The guest powered off"
+    case .reset: "The guest reset itself"
+    case .tripleFault: "The guest was stopped: triple fault"
+    case .halted: "The guest was stopped: halted with interrupts disabled, so for ever"
+    case .stopped: "The guest was stopped"
+    case .error: "The guest was not started"
+    case .panic: "Skep panicked"
+    }
+  }
+}
+
+/// Cuts a stream of bytes into lines.
+struct LineBuffer {
+  private var partial: [UInt8] = []
+
+  /// Takes `bytes` and returns the lines that they complete, without line ends.
+  mutating func lines(_ bytes: [UInt8]) -> [String] {
+    var lines: [String] = []
+    for byte in bytes {
+      switch byte {
+      case UInt8(ascii: "\n"):
+        lines.append(String(decoding: partial, as: UTF8.self))
+        partial.removeAll(keepingCapacity: true)
+      case UInt8(ascii: "\r"): continue
+      default: partial.append(byte)
+      }
+    }
+    return lines
+  }
+}

@@ -1,0 +1,138 @@
+import Glibc
+import Subprocess
+import SystemPackage
+
+/// Boots something in the emulator and carries its console until it ends.
+public struct Run: Sendable {
+  /// What is booted.
+  public var boot: Boot
+  /// The machine it is booted on.
+  public var emulator: Emulator
+  /// What is expected on the console and typed into it; if empty, the user types.
+  public var script: ConsoleScript
+  /// The time after which the run is ended, counted from the start of the emulator.
+  public var limit: TimeLimit?
+  /// Where the emulator's log is to be kept.
+  public var log: String?
+
+  /// Makes a run.
+  public init(
+    boot: Boot, emulator: Emulator = Emulator(), script: ConsoleScript = ConsoleScript(), limit: TimeLimit? = nil,
+    log: String? = nil
+  ) {
+    self.boot = boot
+    self.emulator = emulator
+    self.script = script
+    self.limit = limit
+    self.log = log
+  }
+
+  /// Runs to the end and returns the status to exit with; throws a ``LaunchProblem`` if there is something to explain.
+  public func execute() async throws -> ExitStatus {
+    let progress = Progress()
+    let signals = try Signals()
+    try await emulator.check()
+    let directory = try TemporaryDirectory()
+    defer { directory.remove() }
+    progress.step("Making the boot image: " + boot.files.map { "\($0.file.path) (\($0.file.size))" }.joined(separator: ", "))
+    do {
+      try await BootImage(boot).write(to: directory.file("boot.iso"), using: directory)
+    } catch {
+      // Ctrl-C at a terminal reaches the image maker too.
+      if signals.next() != nil { return .interrupted }
+      throw error
+    }
+    progress.step("Starting Bochs: \(emulator.model), \(boot.machineMemory)")
+    let session = try Session(script: script, limit: limit, progress: progress, signals: signals)
+    let (cause, status) = try await start(session, in: directory)
+    try keepLog(of: directory)
+    return try conclude(session, cause, status, progress, directory)
+  }
+
+  private func start(_ session: Session, in directory: TemporaryDirectory) async throws -> (
+    Session.Cause, TerminationStatus
+  ) {
+    let configuration = emulator.configuration(
+      memory: boot.machineMemory, console: session.console.path, report: session.reportLine.path)
+    try directory.file("bochsrc").write(configuration)
+    // Debian's Bochs has the debugger built in, which waits for a command.
+    try directory.file("commands").write("c\n")
+    let output = try FileDescriptor.open(
+      directory.file("output"), .writeOnly, options: [.create], permissions: .ownerReadWrite)
+    defer { try? output.close() }
+    var options = PlatformOptions()
+    options.createSession = true
+    do {
+      let result = try await Subprocess.run(
+        .name(Tool.emulator.rawValue), arguments: ["-q", "-f", "bochsrc", "-rc", "commands"],
+        environment: .inherit.updating(["TERM": "xterm"]), workingDirectory: directory.path, platformOptions: options,
+        input: .none, output: .fileDescriptor(output, closeAfterSpawningProcess: false),
+        error: .fileDescriptor(output, closeAfterSpawningProcess: false)
+      ) { execution in
+        let cause = await session.run(emulator: execution.processIdentifier.processDescriptor)
+        if cause != .emulatorEnded || session.end != nil { try? execution.send(signal: .kill) }
+        return cause
+      }
+      return (result.closureResult, result.terminationStatus)
+    } catch let error as SubprocessError where error.code == .executableNotFound {
+      throw Tool.emulator.missing()
+    }
+  }
+
+  private func keepLog(of directory: TemporaryDirectory) throws(LaunchProblem) {
+    guard let log else { return }
+    try FilePath(log).write(directory.file("bochs.log").tail(16 << 20))
+  }
+
+  /// Tells the user how the run ended.
+  private func conclude(
+    _ session: Session, _ cause: Session.Cause, _ status: TerminationStatus, _ progress: Progress,
+    _ directory: TemporaryDirectory
+  ) throws -> ExitStatus {
+    switch cause {
+    case .interrupted:
+      progress.step("Ended by the user")
+      return .interrupted
+    case .scriptOver:
+      progress.step("The expected text was seen")
+      return .success
+    case .timedOut:
+      let awaited = session.script.awaited.map { ", still waiting for \"\($0)\"" } ?? ""
+      throw LaunchProblem("the run was ended after \(limit!)\(awaited)", status: .timedOut)
+    case .emulatorEnded: break
+    }
+    let log = directory.file("bochs.log").tail(16384)
+    var end = session.end
+    if end == nil, case .native = boot.method, log.contains("soft power off") { end = .powerOff }
+    guard let end else { throw deadEmulator(status, log, directory.file("output").tail(4096)) }
+    return try conclude(end, session.reports, awaited: session.script.awaited, progress)
+  }
+
+  private func conclude(_ end: RunEnd, _ reports: [Report], awaited: String?, _ progress: Progress) throws -> ExitStatus {
+    var errors: [String] = []
+    for report in reports {
+      switch report {
+      case .guest(let line), .panic(let line): progress.plain(line)
+      case .error(let text): errors.append(text)
+      case .table(let line): _ = try FileDescriptor.standardOutput.writeAll((line + "\n").utf8)
+      case .note, .end: continue
+      }
+    }
+    if end == .error || !errors.isEmpty {
+      throw LaunchProblem(errors.isEmpty ? "Skep gave up without a reason" : errors.joined(separator: "\n      "))
+    }
+    progress.step(end.summary)
+    if let awaited, end.status == .success {
+      throw LaunchProblem("the run ended before \"\(awaited)\" was seen", status: .textNotSeen)
+    }
+    return end.status
+  }
+
+  private func deadEmulator(_ status: TerminationStatus, _ log: String, _ output: String) -> LaunchProblem {
+    let cause = output.split(separator: "\n").drop { !$0.hasPrefix("Bochs is exiting") }.dropFirst().prefix(1)
+    let lines = (log.split(separator: "\n").suffix(12) + cause).map { "\n      \($0)" }.joined()
+    return LaunchProblem(
+      "the emulator died (\(status)) before Skep reported an end; its log ends:\(lines)",
+      remedy: "Run again with --log FILE to keep the whole log.", status: .emulatorDied)
+  }
+}

@@ -1,0 +1,68 @@
+import Glibc
+import SystemPackage
+
+/// A directory of this run's own, removed with everything in it by ``remove()``.
+struct TemporaryDirectory: Sendable {
+  /// Where the directory is.
+  let path: FilePath
+
+  /// Makes the directory below `TMPDIR`, or `/tmp` if that is not set.
+  init() throws(LaunchProblem) {
+    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? ""
+    var template = Array(FilePath(parent.isEmpty ? "/tmp" : parent).appending("skep-XXXXXX").string.utf8CString)
+    guard mkdtemp(&template) != nil else {
+      throw LaunchProblem(
+        "no temporary directory can be made in \(parent.isEmpty ? "/tmp" : parent): \(Errno(rawValue: errno))",
+        remedy: "Free some space, or set TMPDIR to another directory.")
+    }
+    path = FilePath(platformString: template)
+  }
+
+  /// The path of the entry `name`.
+  func file(_ name: String) -> FilePath { path.appending(name) }
+
+  /// Removes the directory and the files in it; it holds no directories.
+  func remove() {
+    if let entries = opendir(path.string) {
+      while let entry = readdir(entries) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        unlink(file(name).string)
+      }
+      closedir(entries)
+    }
+    rmdir(path.string)
+  }
+}
+
+extension FilePath {
+  /// Writes `text` to the file at this path, replacing what was there.
+  func write(_ text: String) throws(LaunchProblem) {
+    do {
+      let file = try FileDescriptor.open(
+        self, .writeOnly, options: [.create, .truncate], permissions: [.ownerReadWrite, .groupRead, .otherRead])
+      defer { try? file.close() }
+      try file.writeAll(text.utf8)
+    } catch {
+      throw LaunchProblem("\(self) cannot be written: \(error)")
+    }
+  }
+
+  /// The text of the file at this path, its last `limit` bytes at most; empty if it cannot be read.
+  func tail(_ limit: Int) -> String {
+    guard let file = try? FileDescriptor.open(self, .readOnly) else { return "" }
+    defer { try? file.close() }
+    guard let end = try? file.seek(offset: 0, from: .end) else { return "" }
+    _ = try? file.seek(offset: max(0, end - Int64(limit)), from: .start)
+    var bytes = [UInt8](repeating: 0, count: limit)
+    var length = 0
+    while length < limit {
+      guard let read = try? bytes.withUnsafeMutableBytes({ try file.read(into: .init(rebasing: $0[length...])) }),
+        read > 0
+      else { break }
+      length += read
+    }
+    return String(decoding: bytes[..<length], as: UTF8.self)
+  }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Glibc
+import Launcher
+
+/// The options that say what is booted: the same for `skep run` and `skep image`.
+struct GuestOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("The kernel: a Linux bzImage for x86-64.", valueName: "file"))
+  var kernel: String
+
+  @Option(help: ArgumentHelp("The initial RAM disk.", valueName: "file"))
+  var initrd: String?
+
+  @Option(help: ArgumentHelp("The kernel's command line.", valueName: "text"))
+  var append = Boot.defaultCommandLine
+
+  @Option(help: ArgumentHelp("The guest's memory: bytes, or a number with K, M or G.", valueName: "size"))
+  var memory = MemorySize.mebibytes(256)
+
+  @Option(help: ArgumentHelp("The hypervisor's image; build/skep.elf if not given.", valueName: "file"))
+  var hypervisor: String?
+
+  @Flag(inversion: .prefixedNo, help: "Count what the guest costs: exits, VMREADs, VMWRITEs, instructions.")
+  var metered = true
+
+  /// Checks the files and amounts, and puts them together.
+  func boot(native: Bool = false) throws -> Boot {
+    let kernel = try InputFile(kernel, role: "kernel")
+    let initrd = try initrd.map { try InputFile($0, role: "initrd") }
+    return try Boot(
+      method: native ? .native : .hypervisor(hypervisorImage()), kernel: kernel, initrd: initrd, commandLine: append,
+      memory: memory, isMetered: metered)
+  }
+
+  /// The image named by the option, or the one built in the package that this program was built in.
+  private func hypervisorImage() throws -> InputFile {
+    if let hypervisor { return try InputFile(hypervisor, role: "hypervisor image") }
+    for directory in [currentDirectory] + ancestorsOfExecutable {
+      let candidate = directory + "/build/skep.elf"
+      if access(candidate, F_OK) == 0 { return try InputFile(candidate, role: "hypervisor image") }
+    }
+    throw LaunchProblem(
+      "the hypervisor image build/skep.elf is not there", remedy: "Build it with: make image   or name one with --hypervisor.")
+  }
+
+  private var currentDirectory: String {
+    guard let path = getcwd(nil, 0) else { return "." }
+    defer { free(path) }
+    return String(cString: path)
+  }
+
+  private var ancestorsOfExecutable: [String] {
+    guard let path = realpath("/proc/self/exe", nil) else { return [] }
+    defer { free(path) }
+    let components = String(cString: path).split(separator: "/")
+    return components.indices.reversed().map { "/" + components[..<$0].joined(separator: "/") }
+  }
+}
+
+extension MemorySize: ExpressibleByArgument {
+  /// Parses what ``MemorySize/init(_:)`` takes.
+  public init?(argument: String) { self.init(argument) }
+}
+
+extension TimeLimit: ExpressibleByArgument {
+  /// Parses what ``TimeLimit/init(_:)`` takes.
+  public init?(argument: String) { self.init(argument) }
+}

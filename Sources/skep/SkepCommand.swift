@@ -1,0 +1,36 @@
+import ArgumentParser
+import Glibc
+import Launcher
+
+/// The `skep` command.
+@main
+struct SkepCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "skep",
+    abstract: "A VMX hypervisor in Swift that boots Linux, in an emulated Intel processor or on a real one.",
+    subcommands: [RunCommand.self, ImageCommand.self])
+
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch let problem as LaunchProblem {
+      printError("skep: \(problem)")
+      Glibc.exit(problem.status.rawValue)
+    } catch {
+      // Help and version are errors of the parser, with status 0; any other of its errors is bad input.
+      let text = fullMessage(for: error)
+      guard exitCode(for: error).rawValue != 0 else {
+        print(text)
+        return
+      }
+      if let code = error as? ExitCode { Glibc.exit(code.rawValue) }
+      printError(text)
+      Glibc.exit(ExitStatus.badInput.rawValue)
+    }
+  }
+}
