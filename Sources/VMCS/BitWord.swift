@@ -15,21 +15,26 @@ extension BitWord {
   /// All bits, named or not.
   @inlinable public var bits: RawValue { rawValue }
 
+  /// The bit with the number `bit`, which is below the width.
   @inlinable
-  subscript(bit bit: Int) -> Bool {
-    get { rawValue & (1 << bit) != 0 }
-    set { self = Self(rawValue: newValue ? rawValue | 1 << bit : rawValue & ~(1 << bit)) }
+  subscript(bit bit: RawValue) -> Bool {
+    @inline(__always) get { rawValue & (1 &<< bit) != 0 }
+    @inline(__always) set { self = Self(rawValue: newValue ? rawValue | 1 &<< bit : rawValue & ~(1 &<< bit)) }
   }
 
-  /// The bits from `high` down to `low`.
+  /// The bits from `high` down to `low`, both below the width.
   ///
   /// Those bits of a new value that do not fit are dropped; bits outside the range do not change.
   @inlinable
-  subscript(bits high: Int, low: Int) -> RawValue {
-    get { (rawValue >> low) & (~0 >> (RawValue.bitWidth - 1 - high + low)) }
-    set {
-      let mask: RawValue = (~0 >> (RawValue.bitWidth - 1 - high + low)) << low
-      self = Self(rawValue: rawValue & ~mask | (newValue << low) & mask)
+  subscript(bits high: RawValue, low: RawValue) -> RawValue {
+    @inline(__always) get { (rawValue &>> low) & Self.mask(high - low) }
+    @inline(__always) set {
+      let mask = Self.mask(high - low) &<< low
+      self = Self(rawValue: rawValue & ~mask | (newValue &<< low) & mask)
     }
   }
+
+  /// Ones in bits `last` to 0.
+  @inlinable @inline(__always)
+  static func mask(_ last: RawValue) -> RawValue { ~0 &>> (RawValue(RawValue.bitWidth - 1) - last) }
 }
