@@ -1,1 +1,155 @@
-// ProcessorModel
+import VMCS
+
+/// A VMX processor in software: a logical processor with its VMX instructions, for tests on a host.
+///
+/// It is strict. What the SDM answers with CF or ZF gets exactly that; what it answers with an exception, or leaves
+/// undefined, becomes a ``ModelFault``. A guest is a list of ``ScriptedExit``s. Everything that software does is recorded
+/// in ``trace``, and every VMX instruction can be made to fail.
+///
+/// An instance belongs to one thread at a time.
+public final class ProcessorModel: @unchecked Sendable {
+  /// What the processor can do.
+  public let configuration: Configuration
+  /// The physical memory, which other processors may share.
+  public let memory: ModelMemory
+
+  /// Everything that software has done, in order.
+  public internal(set) var trace = AccessTrace()
+  /// The faults so far, oldest first.
+  public private(set) var faults: [ModelFault] = []
+  /// What happens on a fault. Without a handler, a message goes to standard error and the process ends.
+  ///
+  /// If the handler returns, the instruction that faulted has no effect and reports VMfailInvalid, or gives zero.
+  public var onFault: ((ModelFault) -> Void)?
+  /// What the guest does, oldest first; each VM entry that succeeds takes one away.
+  public var script: [ScriptedExit] = []
+  /// What finds fault with the current VMCS at a VM entry that has passed the basic checks.
+  public var entryCheck: ((ProcessorModel) -> VMEntryFailure?)?
+
+  /// Whether an instruction that loaded SS precedes the next VM entry.
+  public var isBlockedByMOVSS = false
+  /// How many critical sections the code is in.
+  public internal(set) var criticalNesting = 0
+
+  var vmxonPointer: PhysicalAddress?
+  var current: VMCSStorage?
+  var active: Set<PhysicalAddress> = []
+  var injections: [FaultInjection] = []
+  var outcomeOfLastFailure = VMXOutcome.succeed
+  let fields: [VMCSFieldEncoding: VMCSFieldDescription]
+
+  var msrs: [UInt32: UInt64]
+  var time: UInt64 = 0
+  var systemRegisters: [SystemRegister: UInt64] = [.cr0: 0x8000_0031, .cr4: 0x20, .xcr0: 1, .dr6: 0xFFFF_0FF0]
+
+  /// Makes a processor after reset and firmware: in 64-bit mode, not in VMX operation.
+  public init(_ configuration: Configuration = .skylakeX, memory: ModelMemory = ModelMemory()) {
+    self.configuration = configuration
+    self.memory = memory
+    msrs = configuration.msrs
+    msrs[MSR.ia32FEATURECONTROL.rawValue] = configuration.featureControl
+    fields = Dictionary(
+      uniqueKeysWithValues: VMCSFieldDescription.all.filter(configuration.supports).map { ($0.encoding, $0) })
+  }
+
+  // MARK: What tests see without a trace
+
+  /// Whether the processor is in VMX root operation.
+  public var isInVMXOperation: Bool { vmxonPointer != nil }
+
+  /// The current-VMCS pointer; nil if there is no current VMCS.
+  public var currentVMCS: PhysicalAddress? { current?.address }
+
+  /// The VMCSs that are active on this processor.
+  public var activeVMCSs: Set<PhysicalAddress> { active }
+
+  /// Whether the launch state of the VMCS at `address` is "launched"; nil if no VMCLEAR ever made it a VMCS.
+  public func isLaunched(_ address: PhysicalAddress) -> Bool? {
+    memory.storages[address].map { $0.launchState == .launched }
+  }
+
+  /// Whether the processor has the field with the full-access encoding `field`.
+  public func hasField(_ field: VMCSFieldEncoding) -> Bool { fields[field] != nil }
+
+  /// The contents of `field` in the VMCS at `address`, or the current one; nil without VMCS or field.
+  public func contents(of field: VMCSFieldEncoding, at address: PhysicalAddress? = nil) -> UInt64? {
+    guard hasField(field), let storage = storage(at: address) else { return nil }
+    return storage[field]
+  }
+
+  /// The contents of `field` in the VMCS at `address`, or the current one; nil without VMCS or field.
+  public func contents<Value, Access>(of field: VMCSField<Value, Access>, at address: PhysicalAddress? = nil) -> Value? {
+    contents(of: field.encoding, at: address).map { Value(bits: Value.Bits(truncatingIfNeeded: $0)) }
+  }
+
+  /// Changes `field` in the VMCS at `address`, or the current one, behind software's back. Does nothing without VMCS or field.
+  public func setContents<Value, Access>(
+    of field: VMCSField<Value, Access>, to value: Value, at address: PhysicalAddress? = nil
+  ) {
+    guard hasField(field.encoding), let storage = storage(at: address) else { return }
+    storage[field.encoding] = UInt64(truncatingIfNeeded: value.bits)
+  }
+
+  /// Forgets the trace so far.
+  public func clearTrace() { trace = AccessTrace() }
+
+  /// Makes the execution number `occurrence`, counted from 1 and from now, of `instruction` fail; with `field`, only
+  /// executions with that encoding count.
+  public func inject(
+    _ failure: InjectedFailure, into instruction: VMXInstruction, occurrence: Int = 1, field: VMCSFieldEncoding? = nil
+  ) {
+    injections.append(
+      FaultInjection(instruction: instruction, field: field, countdown: occurrence, failure: failure))
+  }
+
+  // MARK: What instructions share
+
+  func record(_ access: ProcessorAccess, _ outcome: VMXOutcome = .succeed) {
+    trace.append(
+      TraceEntry(
+        access: access, outcome: outcome, criticalNesting: criticalNesting,
+        currentVMCS: current?.address ?? .none))
+  }
+
+  func fault(_ fault: ModelFault) {
+    faults.append(fault)
+    if let onFault { return onFault(fault) }
+    endProcess("ProcessorModel \(configuration.name): \(fault)\n")
+  }
+
+  /// How the injected failure that `instruction` has to suffer now ends it; nil if none is due.
+  func injectedOutcome(_ instruction: VMXInstruction, _ field: VMCSFieldEncoding? = nil) -> VMXOutcome? {
+    var due: InjectedFailure?
+    for index in injections.indices
+    where injections[index].instruction == instruction
+      && (injections[index].field == nil || injections[index].field == field)
+    {
+      injections[index].countdown -= 1
+      if injections[index].countdown == 0, due == nil { due = injections[index].failure }
+    }
+    injections.removeAll { $0.countdown <= 0 }
+    switch due {
+    case nil: return nil
+    case .failInvalid: return .failInvalid
+    case .failValid(let error):
+      current?[VMCSField.vmInstructionError.encoding] = UInt64(error.rawValue)
+      return .failValid
+    }
+  }
+
+  /// VMfail: VMfailValid with `error` if there is a current VMCS, otherwise VMfailInvalid.
+  func fail(_ error: VMInstructionError) -> VMXOutcome {
+    guard let current else { return .failInvalid }
+    current[VMCSField.vmInstructionError.encoding] = UInt64(error.rawValue)
+    return .failValid
+  }
+
+  private func storage(at address: PhysicalAddress?) -> VMCSStorage? {
+    address.map { memory.storages[$0] } ?? current
+  }
+}
+
+extension PhysicalAddress {
+  /// The current-VMCS pointer of a processor without current VMCS.
+  static var none: Self { Self(~0) }
+}

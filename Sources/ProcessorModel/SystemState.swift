@@ -1,0 +1,138 @@
+import VMCS
+
+/// The host's hooks, and the privileged state outside the VMCS.
+extension ProcessorModel {
+  /// Counts one critical section more.
+  public func enterCritical() {
+    criticalNesting += 1
+    record(.enterCritical)
+  }
+
+  /// Counts one critical section less.
+  public func exitCritical() {
+    if criticalNesting == 0 { fault(.undefinedBehavior("exitCritical() without enterCritical()")) }
+    criticalNesting = max(criticalNesting - 1, 0)
+    record(.exitCritical)
+  }
+
+  /// Executes RDMSR; #GP if the MSR does not exist.
+  public func rdmsr(_ index: UInt32) -> UInt64 {
+    let value = index == MSR.ia32TIMESTAMPCOUNTER.rawValue ? nextTime() : configuration.capabilityMSR(index) ?? msrs[index]
+    if value == nil { fault(.generalProtection("RDMSR of \(hexadecimal(index)), which does not exist")) }
+    record(.rdmsr(index, value ?? 0))
+    return value ?? 0
+  }
+
+  /// Executes WRMSR; #GP if the MSR does not exist or cannot be written.
+  public func wrmsr(_ index: UInt32, _ value: UInt64) {
+    record(.wrmsr(index, value))
+    let featureControl = MSR.ia32FEATURECONTROL.rawValue
+    if index == MSR.ia32TIMESTAMPCOUNTER.rawValue {
+      time = value
+    } else if let old = msrs[index], index != featureControl || old & 1 == 0 {
+      msrs[index] = value
+    } else {
+      fault(.generalProtection("WRMSR of \(hexadecimal(index)), which does not exist or is read-only"))
+    }
+  }
+
+  /// Executes CPUID; a leaf beyond the highest gives the data of the highest basic leaf, as Intel processors do.
+  public func cpuid(_ leaf: UInt32, _ subleaf: UInt32) -> CPUIDResult {
+    record(.cpuid(leaf: leaf, subleaf: subleaf))
+    let table = configuration.cpuid
+    let highestBasic = table[CPUIDLeaf(0)]?.eax ?? 0
+    let highestExtended = table[CPUIDLeaf(0x8000_0000)]?.eax ?? 0
+    let isKnown = leaf <= highestBasic || (0x8000_0000...max(highestExtended, 0x8000_0000)).contains(leaf)
+    let leaf = isKnown ? leaf : highestBasic
+    let usesSubleaf = [4, 7, 0xB, 0xD, 0xF, 0x10, 0x12, 0x14, 0x17, 0x18, 0x1F].contains(leaf)
+    var result = table[CPUIDLeaf(leaf, usesSubleaf ? subleaf : 0)] ?? CPUIDResult(eax: 0, ebx: 0, ecx: 0, edx: 0)
+    let osxsave: UInt64 = 1 << 18
+    if leaf == 1, systemRegisters[.cr4, default: 0] & osxsave != 0 { result.ecx |= 1 << 27 }
+    return result
+  }
+
+  /// CR0; #GP if VMX operation does not allow the value.
+  public var cr0: UInt64 {
+    get { get(.cr0) }
+    set {
+      let fixed0 = configuration.cr0Fixed0
+      if isInVMXOperation, newValue & fixed0 != fixed0 || newValue >> 32 != 0 {
+        fault(.generalProtection("MOV to CR0 of \(hexadecimal(newValue)) in VMX operation"))
+      } else {
+        set(.cr0, newValue)
+      }
+    }
+  }
+
+  /// CR2.
+  public var cr2: UInt64 {
+    get { get(.cr2) }
+    set { set(.cr2, newValue) }
+  }
+
+  /// CR3.
+  public var cr3: UInt64 {
+    get { get(.cr3) }
+    set { set(.cr3, newValue) }
+  }
+
+  /// CR4; #GP if the processor, or VMX operation, does not allow the value.
+  public var cr4: UInt64 {
+    get { get(.cr4) }
+    set {
+      let needed = isInVMXOperation ? configuration.cr4Fixed0 : 0
+      if newValue & needed != needed || newValue & ~configuration.cr4Fixed1 != 0 {
+        fault(.generalProtection("MOV to CR4 of \(hexadecimal(newValue))"))
+      } else {
+        set(.cr4, newValue)
+      }
+    }
+  }
+
+  /// XCR0; #UD while CR4.OSXSAVE is 0.
+  public var xcr0: UInt64 {
+    get { hasXCR0("XGETBV") ? get(.xcr0) : 0 }
+    set { if hasXCR0("XSETBV") { set(.xcr0, newValue) } }
+  }
+
+  /// DR6.
+  public var dr6: UInt64 {
+    get { get(.dr6) }
+    set { set(.dr6, newValue) }
+  }
+
+  /// The time-stamp counter, which grows by the configuration's `timestampStep` with each read.
+  public var timestampCounter: UInt64 {
+    let value = nextTime()
+    record(.read(.timestampCounter, value))
+    return value
+  }
+
+  /// Executes WBINVD.
+  public func wbinvd() { record(.wbinvd) }
+
+  private func get(_ register: SystemRegister) -> UInt64 {
+    let value = systemRegisters[register] ?? 0
+    record(.read(register, value))
+    return value
+  }
+
+  private func set(_ register: SystemRegister, _ value: UInt64) {
+    systemRegisters[register] = value
+    record(.write(register, value))
+  }
+
+  private func nextTime() -> UInt64 {
+    time &+= configuration.timestampStep
+    return time
+  }
+
+  private func hasXCR0(_ instruction: String) -> Bool {
+    let isEnabled = systemRegisters[.cr4, default: 0] >> 18 & 1 != 0
+    if !isEnabled { fault(.invalidOpcode("\(instruction) with CR4.OSXSAVE = 0")) }
+    return isEnabled
+  }
+}
+
+/// `value` in hexadecimal, for messages.
+func hexadecimal(_ value: some BinaryInteger) -> String { "0x" + String(value, radix: 16) }
