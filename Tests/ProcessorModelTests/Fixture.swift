@@ -1,0 +1,60 @@
+import ProcessorModel
+import VMCS
+
+extension ProcessorModel {
+  /// A page that begins with `revision`, by default the right one.
+  func page(revision: UInt32? = nil) -> PhysicalAddress {
+    let (pointer, address) = memory.allocatePages()
+    pointer.storeBytes(of: revision ?? configuration.vmcsRevisionIdentifier, as: UInt32.self)
+    return address
+  }
+
+  /// A processor that collects its faults instead of ending the process.
+  static func collecting(_ configuration: Configuration = .skylakeX, memory: ModelMemory = ModelMemory()) -> Self {
+    let model = Self(configuration, memory: memory)
+    model.onFault = { _ in }
+    return model
+  }
+
+  /// A processor in VMX operation.
+  static func inVMXOperation(
+    _ configuration: Configuration = .skylakeX, memory: ModelMemory = ModelMemory()
+  ) -> Self {
+    let model = collecting(configuration, memory: memory)
+    model.cr4 |= 1 << 13
+    _ = model.vmxon(model.page())
+    return model
+  }
+
+  /// A processor with a current VMCS.
+  static func withCurrentVMCS(
+    _ configuration: Configuration = .skylakeX, memory: ModelMemory = ModelMemory()
+  ) -> Self {
+    let model = inVMXOperation(configuration, memory: memory)
+    let region = model.page()
+    _ = model.vmclear(region)
+    _ = model.vmptrld(region)
+    return model
+  }
+
+  /// Enters the guest with arbitrary registers.
+  func enter(resume: Bool) -> VMXOutcome {
+    var registers = GuestRegisters()
+    return enter(&registers, resume: resume)
+  }
+
+  /// The VM-instruction error of the current VMCS.
+  var instructionError: UInt32? { contents(of: .vmInstructionError)?.rawValue }
+}
+
+/// A generator with a seed, so that a failing test can be repeated.
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var bits = state
+    bits = (bits ^ bits >> 30) &* 0xBF58_476D_1CE4_E5B9
+    bits = (bits ^ bits >> 27) &* 0x94D0_49BB_1331_11EB
+    return bits ^ bits >> 31
+  }
+}
