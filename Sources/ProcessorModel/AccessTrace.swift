@@ -3,7 +3,7 @@ import VMCS
 /// A register outside the VMCS that the seam gives access to.
 public enum SystemRegister: String, CaseIterable, Sendable {
   /// The SDM's names, in lower case.
-  case cr0, cr2, cr3, cr4, xcr0, dr6, timestampCounter
+  case cr0, cr2, cr3, cr4, xcr0, dr0, dr1, dr2, dr3, dr6, timestampCounter
 }
 
 /// One thing that software did to the processor, with its operands and results.

@@ -57,7 +57,8 @@ public final class ModelMemory: @unchecked Sendable {
   }
 
   /// Reads an integer from physical `address`; all ones where there is no memory.
-  public func load<Value: FixedWidthInteger & BitwiseCopyable>(_ address: PhysicalAddress, as type: Value.Type) -> Value {
+  public func load<Value: FixedWidthInteger & BitwiseCopyable>(_ address: PhysicalAddress, as type: Value.Type) -> Value
+  {
     pointer(to: address, byteCount: Value.bitWidth / 8)?.loadUnaligned(as: type) ?? ~0
   }
 }

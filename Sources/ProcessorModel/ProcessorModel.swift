@@ -17,8 +17,9 @@ public final class ProcessorModel: @unchecked Sendable {
   public internal(set) var trace = AccessTrace()
   /// The faults so far, oldest first.
   public private(set) var faults: [ModelFault] = []
-  /// What happens on a fault. Without a handler, a message goes to standard error and the process ends.
+  /// What happens on a fault.
   ///
+  /// Without a handler, a message goes to standard error and the process ends.
   /// If the handler returns, the instruction that faulted has no effect and reports VMfailInvalid, or gives zero.
   public var onFault: ((ModelFault) -> Void)?
   /// What the guest does, oldest first; each VM entry that succeeds takes one away.
@@ -78,11 +79,14 @@ public final class ProcessorModel: @unchecked Sendable {
   }
 
   /// The contents of `field` in the VMCS at `address`, or the current one; nil without VMCS or field.
-  public func contents<Value, Access>(of field: VMCSField<Value, Access>, at address: PhysicalAddress? = nil) -> Value? {
+  public func contents<Value, Access>(of field: VMCSField<Value, Access>, at address: PhysicalAddress? = nil) -> Value?
+  {
     contents(of: field.encoding, at: address).map { Value(bits: Value.Bits(truncatingIfNeeded: $0)) }
   }
 
-  /// Changes `field` in the VMCS at `address`, or the current one, behind software's back. Does nothing without VMCS or field.
+  /// Changes `field` in the VMCS at `address`, or the current one, behind software's back.
+  ///
+  /// Does nothing without VMCS or field.
   public func setContents<Value, Access>(
     of field: VMCSField<Value, Access>, to value: Value, at address: PhysicalAddress? = nil
   ) {

@@ -17,7 +17,8 @@ extension ProcessorModel {
 
   /// Executes RDMSR; #GP if the MSR does not exist.
   public func rdmsr(_ index: UInt32) -> UInt64 {
-    let value = index == MSR.ia32TIMESTAMPCOUNTER.rawValue ? nextTime() : configuration.capabilityMSR(index) ?? msrs[index]
+    let value =
+      index == MSR.ia32TIMESTAMPCOUNTER.rawValue ? nextTime() : configuration.capabilityMSR(index) ?? msrs[index]
     if value == nil { fault(.generalProtection("RDMSR of \(hexadecimal(index)), which does not exist")) }
     record(.rdmsr(index, value ?? 0))
     return value ?? 0
@@ -95,10 +96,18 @@ extension ProcessorModel {
     set { if hasXCR0("XSETBV") { set(.xcr0, newValue) } }
   }
 
-  /// DR6.
-  public var dr6: UInt64 {
-    get { get(.dr6) }
-    set { set(.dr6, newValue) }
+  /// DR0 to DR3 or DR6, by number; any other number is a fault.
+  public func debugRegister(_ number: Int) -> UInt64 { debugRegister(named: number).map(get) ?? 0 }
+
+  /// Gives DR0 to DR3 or DR6 a value; any other number is a fault.
+  public func setDebugRegister(_ number: Int, to value: UInt64) {
+    if let register = debugRegister(named: number) { set(register, value) }
+  }
+
+  private func debugRegister(named number: Int) -> SystemRegister? {
+    let registers: [Int: SystemRegister] = [0: .dr0, 1: .dr1, 2: .dr2, 3: .dr3, 6: .dr6]
+    if registers[number] == nil { fault(.invalidOpcode("access to DR\(number)")) }
+    return registers[number]
   }
 
   /// The time-stamp counter, which grows by the configuration's `timestampStep` with each read.

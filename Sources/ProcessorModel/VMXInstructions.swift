@@ -32,7 +32,9 @@ extension ProcessorModel: VMXProcessor {
     return .succeed
   }
 
-  /// Executes VMXOFF. What was still active may be corrupted, as the SDM warns.
+  /// Executes VMXOFF.
+  ///
+  /// What was still active may be corrupted, as the SDM warns.
   public func vmxoff() -> VMXOutcome {
     let outcome = injectedOutcome(.vmxoff) ?? executeVMXOFF()
     record(.vmxoff, outcome)

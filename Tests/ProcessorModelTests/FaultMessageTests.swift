@@ -20,6 +20,7 @@ struct FaultMessageTests {
       model.onFault = nil
       _ = model.enter(resume: false)
     }
-    #expect(String(decoding: result?.standardErrorContent ?? [], as: UTF8.self).contains("no scripted exit is left"))
+    let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(message.contains("no scripted exit is left"))
   }
 }

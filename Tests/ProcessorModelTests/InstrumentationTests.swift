@@ -58,7 +58,8 @@ struct InstrumentationTests {
   }
 
   /// Executes `instruction` where it would succeed.
-  private func execute(_ instruction: VMXInstruction, on model: ProcessorModel, _ region: PhysicalAddress) -> VMXOutcome {
+  private func execute(_ instruction: VMXInstruction, on model: ProcessorModel, _ region: PhysicalAddress) -> VMXOutcome
+  {
     switch instruction {
     case .vmxon: model.vmxon(model.page())
     case .vmxoff: model.vmxoff()

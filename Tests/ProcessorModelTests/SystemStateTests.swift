@@ -92,6 +92,18 @@ struct SystemStateTests {
     #expect(model.faults.count == 4)
   }
 
+  @Test("DR0 to DR3 and DR6 are apart; others do not exist here")
+  func debugRegisters() {
+    let model = ProcessorModel.collecting()
+    #expect(model.debugRegister(6) == 0xFFFF_0FF0)
+    for number in [0, 1, 2, 3, 6] { model.setDebugRegister(number, to: UInt64(100 + number)) }
+    for number in [0, 1, 2, 3, 6] { #expect(model.debugRegister(number) == UInt64(100 + number)) }
+    #expect(model.faults.isEmpty)
+    model.setDebugRegister(4, to: 0)
+    #expect(model.debugRegister(7) == 0)
+    #expect(model.faults.count == 2)
+  }
+
   @Test("XCR0 needs CR4.OSXSAVE, which CPUID shows")
   func xcr0() {
     let model = ProcessorModel.collecting()

@@ -120,13 +120,15 @@ struct VMEntryAndExitTests {
   @Test("A VM exit loads the host state")
   func hostState() {
     let model = model(exit: [.hostAddressSpaceSize, .loadIA32PAT])
+    // ET, CD and NW keep their values, which are 1, 0 and 0.
+    model.setContents(of: .hostCR0, to: CR0(rawValue: 0xE001_0023))
     model.setContents(of: .hostIA32PAT, to: IA32PAT(rawValue: 0x0606))
     model.setContents(of: .hostGSBase, to: 0x8888)
     model.setContents(of: .hostIA32EFER, to: IA32EFER(rawValue: 0x999))
     let efer = model.rdmsr(0xC000_0080)
     model.script = [ScriptedExit(.hlt)]
     _ = model.enter(resume: false)
-    #expect(model.cr0 == 0x8001_0031)
+    #expect(model.cr0 == 0x8001_0033)
     #expect(model.cr3 == 0x5000)
     #expect(model.cr4 == 0x2020)
     #expect(model.rdmsr(0x277) == 0x0606)
@@ -162,7 +164,10 @@ struct VMEntryAndExitTests {
 
   @Test(
     "A VM-entry failure after loading guest state sets bit 31, loads host state and does nothing else",
-    arguments: [(VMEntryFailure.guestState(qualification: 4), UInt32(0x8000_0021), UInt64(4)), (.msrLoading(entry: 2), 0x8000_0022, 2)])
+    arguments: [
+      (VMEntryFailure.guestState(qualification: 4), UInt32(0x8000_0021), UInt64(4)),
+      (.msrLoading(entry: 2), 0x8000_0022, 2),
+    ])
   func lateFailure(_ failure: VMEntryFailure, _ reason: UInt32, _ qualification: UInt64) {
     let model = model()
     model.setContents(of: .vmEntryInterruptionInformation, to: .init(rawValue: 0x8000_0020))

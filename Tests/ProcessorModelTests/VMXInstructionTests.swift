@@ -38,6 +38,8 @@ private let root: @Sendable () -> ProcessorModel = { .inVMXOperation() }
 private let loaded: @Sendable () -> ProcessorModel = { .withCurrentVMCS() }
 private let launched: @Sendable () -> ProcessorModel = {
   let model = ProcessorModel.withCurrentVMCS()
+  model.setContents(of: .hostCR0, to: CR0(rawValue: 0x8000_0031))
+  model.setContents(of: .hostCR4, to: CR4(rawValue: 0x2020))
   model.script = [ScriptedExit(.hlt)]
   _ = model.enter(resume: false)
   return model
