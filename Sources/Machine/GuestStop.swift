@@ -13,6 +13,8 @@ public enum GuestStop: Sendable {
   case haltedForEver
   /// It touched a guest-physical address where there is no memory.
   case missingMemory(guestPhysicalAddress: UInt64, EPTViolationQualification)
+  /// Skep's own bug: an entry of the extended page tables, which it alone writes, that no processor accepts.
+  case eptMisconfiguration(guestPhysicalAddress: UInt64)
   /// A VM entry failed with an exit reason: 33, 34 or 41.
   case entryFailure(ExitReason, qualification: UInt64)
   /// VMLAUNCH or VMRESUME failed; nil is VMfailInvalid.
@@ -31,6 +33,7 @@ extension GuestStop {
     case .reset: "reset"
     case .tripleFault: "triple-fault"
     case .haltedForEver: "halted"
+    case .eptMisconfiguration: "panic"
     default: "stopped"
     }
   }
@@ -53,11 +56,14 @@ extension GuestStop {
       output.write(qualification.write ? "wrote to " : qualification.fetch ? "fetched an instruction from " : "read ")
       output.write(hexadecimal: address)
       output.write(", where it has no memory")
+    case .eptMisconfiguration(let address):
+      output.write("Skep's extended page tables have an entry that no processor accepts, for guest-physical address ")
+      output.write(hexadecimal: address)
     case .entryFailure(let reason, let qualification):
       output.write("VM entry failed: exit reason ")
       output.write(decimal: UInt64(reason.basicReason.rawValue))
       output.write(", ")
-      output.write(reason.basicReason.title)
+      output.write(reason.basicReason.title ?? "unknown")
       output.write(", exit qualification ")
       output.write(hexadecimal: qualification)
     case .entryInstructionFailed(let error):
@@ -66,13 +72,13 @@ extension GuestStop {
       output.write("VM-instruction error ")
       output.write(decimal: UInt64(error.rawValue))
       output.write(", ")
-      output.write(error.title)
+      output.write(error.title ?? "unknown")
     case .unsupported(let what): output.write(what)
     case .unknownExit(let reason):
       output.write("the guest exited for a reason that Skep does not handle: ")
       output.write(hexadecimal: UInt64(reason.rawValue), digits: 8)
       output.write(" ")
-      output.write(reason.basicReason.title)
+      output.write(reason.basicReason.title ?? "unknown")
     }
   }
 }

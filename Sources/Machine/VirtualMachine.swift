@@ -26,8 +26,10 @@ public struct VirtualMachine: ~Copyable {
   /// Whether the host is taking what the guest sends, so that `HostRequest.output` is not needed.
   public var isOutputDraining = false
 
-  let memory: GuestMemory
+  /// What turns the host's time-stamp counter into the guest's time.
   public let clock: MachineClock
+  let memory: GuestMemory
+  let backing: PhysicalAddress
   @usableFromInline var tables: ExtendedPageTables
   @usableFromInline let cpuid: CPUIDTable
   @usableFromInline var msrs: MSRPolicy
@@ -35,11 +37,14 @@ public struct VirtualMachine: ~Copyable {
   @usableFromInline var isHalted = false
 
   /// Puts a guest together.
+  ///
+  /// - Parameter backing: the physical address where the guest's memory begins.
   public init(
-    memory: GuestMemory, tables: consuming ExtendedPageTables, bus: IOBus, clock: MachineClock, cpuid: CPUIDTable,
+    memory: GuestMemory, backing: PhysicalAddress, tables: consuming ExtendedPageTables, bus: IOBus, clock: MachineClock, cpuid: CPUIDTable,
     msrs: MSRPolicy, xcr0: XCR0Policy
   ) {
     self.memory = memory
+    self.backing = backing
     self.tables = tables
     self.bus = bus
     self.clock = clock
@@ -103,7 +108,7 @@ public struct VirtualMachine: ~Copyable {
     let registers = vcpu.registers
     let leaf = UInt32(truncatingIfNeeded: registers.pointee.rax)
     let subleaf = UInt32(truncatingIfNeeded: registers.pointee.rcx)
-    let result = cpuid.lookup(leaf: leaf, subleaf: subleaf, vcpu)
+    let result = cpuid.lookup(leaf: leaf, subleaf: subleaf, cr4: vcpu.liveCR4, xcr0: vcpu.xcr0)
     registers.pointee.rax = UInt64(result.eax)
     registers.pointee.rbx = UInt64(result.ebx)
     registers.pointee.rcx = UInt64(result.ecx)
@@ -142,12 +147,10 @@ public struct VirtualMachine: ~Copyable {
   @inlinable
   mutating func emulateRDMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     let registers = vcpu.registers
-    switch msrs.read(UInt32(truncatingIfNeeded: registers.pointee.rcx)) {
-    case .value(let value):
-      registers.pointee.rax = value & 0xFFFF_FFFF
-      registers.pointee.rdx = value >> 32
-      vcpu.advance()
-    default: vcpu.raise(.generalProtection)
+    switch msrs.read(MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx))) {
+    case .value(let value): vcpu.completeRDMSR(value)
+    case .debugControl: vcpu.completeRDMSR(vcpu.debugControl.rawValue)
+    case .generalProtection: vcpu.raise(.generalProtection)
     }
   }
 
@@ -155,12 +158,15 @@ public struct VirtualMachine: ~Copyable {
   mutating func emulateWRMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     let registers = vcpu.registers
     let value = registers.pointee.rdx << 32 | registers.pointee.rax & 0xFFFF_FFFF
-    switch msrs.write(UInt32(truncatingIfNeeded: registers.pointee.rcx), value) {
+    switch msrs.write(MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx)), value) {
     case .done: vcpu.advance()
     case .timestampCounter(let value):
       vcpu.setTimestampCounter(to: value)
       vcpu.advance()
-    default: vcpu.raise(.generalProtection)
+    case .debugControl(let value):
+      vcpu.debugControl = IA32DEBUGCTL(rawValue: value)
+      vcpu.advance()
+    case .generalProtection: vcpu.raise(.generalProtection)
     }
   }
 
@@ -180,18 +186,27 @@ public struct VirtualMachine: ~Copyable {
     case .taskSwitch: return .unsupported("the guest switched tasks by hardware, which Skep does not emulate")
     case .exceptionOrNMI: return .unsupported("the host had an NMI or a machine check while the guest ran")
     case .initSignal: return .unsupported("the host's processor got an INIT signal")
-    case .eptMisconfiguration(let address):
-      vcpu.panic("the extended page tables have an entry that no processor accepts", address)
+    case .eptMisconfiguration(let address): return .eptMisconfiguration(guestPhysicalAddress: address)
     case .unknown(let reason): return .unknownExit(reason)
     case .cpuid, .io, .rdmsr, .wrmsr, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt: break
     }
     return nil
   }
 
+  /// Maps the page that was touched, if there is memory; whatever the access interrupted is delivered again.
   private mutating func handleEPTViolation<P: VMXProcessor>(
     _ address: UInt64, _ access: EPTViolationQualification, _ vcpu: inout LoadedVCPU<P>
   ) -> GuestStop? {
-    .missingMemory(guestPhysicalAddress: address, access)
+    let page = address & ~0xFFF
+    guard tables.translation(of: page) == nil, let offset = memory.layout.offset(of: page, byteCount: 4096) else {
+      return .missingMemory(guestPhysicalAddress: address, access)
+    }
+    vcpu.restoreBlockingByNMI(unblocked: access.nmiUnblockingDueToIRET)
+    vcpu.keepInterruptedEvent()
+    do throws(EPTError) {
+      try tables.map(page..<page + 4096, to: PhysicalAddress(backing.rawValue + offset), largePages: false)
+    } catch { return .unsupported("Skep has no memory left for extended page tables") }
+    return nil
   }
 }
 

@@ -27,13 +27,21 @@ extension LoadedVCPU {
     vmcs[.tscOffset] = value &- state.processor.timestampCounter
   }
 
+  /// Ends an RDMSR that gives the guest `value`.
+  @inlinable
+  public mutating func completeRDMSR(_ value: UInt64) {
+    state.registers.pointee.rax = value & 0xFFFF_FFFF
+    state.registers.pointee.rdx = value >> 32
+    advance()
+  }
+
+  /// The guest's IA32_DEBUGCTL.
+  public var debugControl: IA32DEBUGCTL {
+    get { vmcs[.guestIA32DEBUGCTL] }
+    nonmutating set { vmcs[.guestIA32DEBUGCTL] = newValue }
+  }
+
   /// The host's time-stamp counter.
   @inlinable
   public var timestampCounter: UInt64 { state.processor.timestampCounter }
-
-  /// Panics: `message` says which rule of Skep's own was broken, `value` with what.
-  @inline(never)
-  public func panic(_ message: StaticString, _ value: UInt64) -> Never {
-    state.processor.stop(PanicReport(message, value: value))
-  }
 }

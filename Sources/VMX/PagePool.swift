@@ -39,6 +39,15 @@ public struct PagePool: ~Copyable {
     return page
   }
 
+  /// Splits off a pool of all pages that are left; this one is empty afterwards.
+  public mutating func takeRest() -> PagePool {
+    let rest = PagePool(
+      start + used * Self.pageSize, at: PhysicalAddress(address.rawValue + UInt64(used * Self.pageSize)),
+      count: remaining)
+    used = count
+    return rest
+  }
+
   /// The page that has physical address `address`, which the pool has handed out.
   func page(at address: UInt64) -> UnsafeMutableRawPointer {
     start + Int(truncatingIfNeeded: address &- self.address.rawValue)

@@ -43,14 +43,15 @@ func loadInterruptDescriptorTable(_ table: UnsafeMutableRawPointer) {
 /// Called by the vectors. An interrupt only notes what happened, for the run loop; an exception in the host is Skep's
 /// own bug.
 @c(hypervisor_interrupt)
-func handleInterrupt(_ frame: UnsafeMutablePointer<InterruptFrame>) {
-  let vector = UInt8(truncatingIfNeeded: frame.pointee.vector)
+func handleInterrupt(_ pushed: UnsafeRawPointer) {
+  let frame = pushed.load(as: InterruptFrame.self)
+  let vector = UInt8(truncatingIfNeeded: frame.vector)
   if vector >= 32 {
     acknowledgeHostInterrupt(vector)
     return
   }
   var output = ReportPort(lineStart: "skep: panic ")
-  write(frame.pointee, to: &output)
+  write(frame, to: &output)
   endRun("panic")
 }
 

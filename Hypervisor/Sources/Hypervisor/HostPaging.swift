@@ -1,4 +1,5 @@
 import Boot
+import VMCS
 import VMX
 
 /// The host's own page tables: an identity map of the first 4 GiB in which the image's text is read-only, its constants

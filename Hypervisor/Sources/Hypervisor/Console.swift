@@ -1,0 +1,59 @@
+import Machine
+import VMCS
+
+/// Carries bytes between the guest's serial port and the host's COM1.
+///
+/// Output goes out by the UART's own interrupt, sixteen bytes each, only while there is some; input waits here while the
+/// guest's receiver is full.
+struct Console: ~Copyable {
+  private let port = SerialPort(base: SerialPort.com1, interruptEnable: Self.receiverInterrupt)
+  private var waiting: InlineArray<4096, UInt8> = .init(repeating: 0)
+  private var first = 0
+  private var count = 0
+
+  private static var receiverInterrupt: UInt8 { 1 }
+  private static var transmitterInterrupt: UInt8 { 2 }
+  private static var transmitterDepth: Int { 16 }
+
+  /// Moves what can be moved now, both ways.
+  mutating func pump(_ machine: inout VirtualMachine, at now: MachineTime) {
+    receive()
+    while count > 0, machine.bus.receive(waiting[first], at: now) {
+      first = (first + 1) % waiting.count
+      count -= 1
+    }
+    transmit(&machine, at: now)
+  }
+
+  /// What came in for the guest and finds no room here is lost, as on a serial line without flow control.
+  private mutating func receive() {
+    while port.hasInput {
+      let byte = port.receive()
+      if count == waiting.count { continue }
+      waiting[(first + count) % waiting.count] = byte
+      count += 1
+    }
+  }
+
+  private mutating func transmit(_ machine: inout VirtualMachine, at now: MachineTime) {
+    let wasDraining = machine.isOutputDraining
+    if port.canTransmit {
+      for _ in 0..<Self.transmitterDepth {
+        guard let byte = machine.bus.takeTransmitted(at: now) else { break }
+        port.transmit(byte)
+      }
+    }
+    machine.isOutputDraining = machine.bus.hasTransmitted
+    if machine.isOutputDraining != wasDraining {
+      port.setInterruptEnable(Self.receiverInterrupt | (machine.isOutputDraining ? Self.transmitterInterrupt : 0))
+    }
+  }
+
+  /// Sends the rest of what the guest has written, waiting for the UART.
+  mutating func flush(_ machine: inout VirtualMachine, at now: MachineTime) {
+    while machine.bus.hasTransmitted { transmit(&machine, at: now) }
+  }
+
+  /// Quiets the UART's interrupt.
+  func acknowledgeInterrupt() { _ = port.acknowledgeInterrupt() }
+}

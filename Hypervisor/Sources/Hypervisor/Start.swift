@@ -1,0 +1,193 @@
+import Boot
+import CVMX
+import Machine
+import VMCS
+import VMX
+
+/// Brings up the host, puts the guest together, and runs it; how it ended, in the launcher's words.
+func startHypervisor(_ multiboot: Multiboot2) -> StaticString {
+  _ = SerialPort(base: SerialPort.com2)
+  silenceHost8259()
+  let options = Options(multiboot.commandLine)
+  let free = HostMemory(multiboot).largestFreeRange()
+  var memory = HostAllocation(free, guestMemory: options.memory)
+  setUpHostProcessor(&memory.pool)
+
+  if options.isMetered {
+    guard let page = memory.pool.allocate() else { failForMemory(free) }
+    let meter = page.pointer.bindMemory(to: Meter.self, capacity: 1)
+    meter.initialize(to: Meter())
+    return runGuest(MeteredProcessor(BareMetalProcessor(), meter: meter), meter, multiboot, options, &memory)
+  } else {
+    return runGuest(BareMetalProcessor(), nil, multiboot, options, &memory)
+  }
+}
+
+/// How the largest free range is divided: pages for tables first, then the guest's memory, on a 2 MiB border.
+struct HostAllocation: ~Copyable {
+  var pool: PagePool
+  let guest: Range<UInt64>
+
+  private static var largePage: UInt64 { 0x20_0000 }
+  /// Host page tables, descriptor tables, the vCPU, the serial port's queue: 64 pages are plenty.
+  private static var fixedPages: UInt64 { 64 }
+  private static var leastGuestMemory: UInt64 { 32 << 20 }
+
+  init(_ free: Range<UInt64>, guestMemory wanted: UInt64?) {
+    // One page of tables for each 2 MiB of the guest, in case all is mapped by small pages, and a few above them.
+    let size = free.upperBound - free.lowerBound
+    let poolBytes = ((Self.fixedPages + size / Self.largePage + 8) * 4096 + Self.largePage - 1) & ~(Self.largePage - 1)
+    let available = size > poolBytes ? size - poolBytes : 0
+    let guestBytes = (wanted ?? available) & ~(Self.largePage - 1)
+    guard available >= Self.leastGuestMemory, guestBytes <= available else { failForMemory(free) }
+    let start = free.lowerBound + poolBytes
+    guest = start..<start + guestBytes
+    pool = PagePool(pointer(to: free.lowerBound), at: PhysicalAddress(free.lowerBound), count: Int(poolBytes / 4096))
+  }
+}
+
+/// A pointer to physical memory: the host's page tables map it to itself.
+func pointer(to address: UInt64) -> UnsafeMutableRawPointer {
+  UnsafeMutableRawPointer(bitPattern: UInt(address)).unsafelyUnwrapped
+}
+
+func failForMemory(_ free: Range<UInt64>) -> Never {
+  var output = ReportPort(lineStart: "skep: error ")
+  output.write("there is too little memory for the guest: the machine has ")
+  output.write(decimal: (free.upperBound - free.lowerBound) >> 20)
+  output.write(" MiB in one piece, of which Skep itself needs a few; ask for less with --memory\n")
+  endRun("error")
+}
+
+/// Page tables, IDT and local APIC of the host.
+private func setUpHostProcessor(_ pool: inout PagePool) {
+  guard let idt = pool.allocate(), let cr3 = HostPaging.build(from: &pool) else {
+    fail("there is no memory for the host's page tables")
+  }
+  cvmx_write_cr3(cr3)
+  // XCR0 is the guest's; the host needs the right to write it.
+  if cvmx_cpuid(1, 0).ecx & 1 << 26 != 0 { cvmx_write_cr4(cvmx_read_cr4() | 1 << 18) }
+  loadInterruptDescriptorTable(idt.pointer)
+  LocalAPIC.enable()
+  IOAPIC.route(line: 4, to: HostVector.com1, destination: LocalAPIC.identifier)
+}
+
+/// Ends an interrupt of the host's. What it was about is looked at by the run loop.
+func acknowledgeHostInterrupt(_ vector: UInt8) {
+  if vector != HostVector.spurious { LocalAPIC.endOfInterrupt() }
+}
+
+private func runGuest<P: VMXProcessor>(
+  _ processor: P, _ meter: UnsafeMutablePointer<Meter>?, _ multiboot: Multiboot2, _ options: Options,
+  _ allocation: inout HostAllocation
+) -> StaticString {
+  let support = requireSupport(processor)
+  let guest = allocation.guest
+  let memory = GuestMemory(base: pointer(to: guest.lowerBound), byteCount: guest.upperBound - guest.lowerBound)
+  let entry = loadLinux(multiboot, options, into: memory)
+  let hostClock = HostClock.measure()
+
+  guard let region = allocation.pool.allocate(), let cpuidPage = allocation.pool.allocate(),
+    let vcpuMemory = VCPUMemory(from: &allocation.pool), let output = transmitStorage(&allocation.pool)
+  else { fail("there is no memory for the vCPU") }
+  // VMX operation lasts until the machine is off.
+  _ = VMXOperation(on: processor, support: support, region: region)
+
+  let cpuid = CPUIDTable(
+    in: cpuidPage.pointer,
+    policy: CPUIDPolicy(support: support, tscFrequency: UInt32(clamping: hostClock.timestampFrequency / 1000)),
+    on: processor)
+  let tables = mapGuest(memory, at: guest, options, support, allocation.pool.takeRest())
+  let settings = VCPUSettings(
+    capabilities: support.capabilities, controls: support.controls, supportedCR4: cpuid.supportedCR4,
+    eptPointer: tables.pointer, vpid: 1, tscOffset: 0 &- processor.timestampCounter)
+  MSRBitmap(in: vcpuMemory.msrBitmaps).allowPassThrough(with: support.controls)
+  let calendar = HostCalendar()
+  var machine = VirtualMachine(
+    memory: memory, backing: PhysicalAddress(guest.lowerBound), tables: tables,
+    bus: IOBus(
+      transmitStorage: output,
+      startingAt: CalendarTime(
+        year: calendar.year, month: calendar.month, day: calendar.day, hour: calendar.hour, minute: calendar.minute,
+        second: calendar.second), memorySize: memory.layout.lowByteCount),
+    clock: MachineClock(start: processor.timestampCounter, frequency: hostClock.timestampFrequency), cpuid: cpuid,
+    msrs: MSRPolicy(
+      physicalAddressWidth: cpuid.physicalAddressWidth, tscFrequency: UInt32(clamping: hostClock.timestampFrequency / 1000)), xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
+  let host = HostState(
+    of: processor, cs: SegmentSelector(rawValue: 0x08), ds: SegmentSelector(rawValue: 0x10),
+    tr: SegmentSelector(rawValue: 0x18), gdtrBase: address_of_gdt(), idtrBase: cvmx_idtr_base(),
+    trBase: address_of_task_state(), rip: address_of_vmexit())
+  var vcpu = VCPU(memory: vcpuMemory, settings: settings, host: host, on: processor).load()
+  vcpu.start(entry)
+  let stop = run(&machine, &vcpu, hostClock, meter)
+  report(stop, &vcpu, meter)
+  return stop.kind
+}
+
+/// What the processor can do, or the end of the run with what it lacks.
+private func requireSupport<P: VMXProcessor>(_ processor: P) -> VMXSupport {
+  do throws(UnsupportedProcessor) {
+    return try VMXSupport(of: processor)
+  } catch {
+    var output = ReportPort(lineStart: "skep: error ")
+    error.write(to: &output)
+    output.write("\n")
+    endRun("error")
+  }
+}
+
+/// Puts the kernel of the boot modules into the guest's memory, or ends the run with what is wrong.
+private func loadLinux(_ multiboot: Multiboot2, _ options: Options, into memory: GuestMemory) -> LinuxEntry {
+  guard let kernel = multiboot.module(named: "kernel") else {
+    fail("the boot loader gave no module named \"kernel\"; name it in GRUB's \"module2\" command")
+  }
+  // The first megabyte is what firmware would have left: nothing but the tables.
+  memory.base.initializeMemory(as: UInt8.self, repeating: 0, count: 1 << 20)
+  _ = BIOSDataArea.write(to: memory)
+  _ = ACPITables.write(to: memory)
+  let parsed: LinuxKernel
+  do throws(LinuxKernelError) {
+    parsed = try LinuxKernel(kernel)
+  } catch { fail(error.message) }
+  do throws(LinuxLoaderError) {
+    return try LinuxLoader.load(
+      parsed, initrd: multiboot.module(named: "initrd"), commandLine: options.append, rsdp: ACPITables.rsdpAddress,
+      into: memory)
+  } catch { fail(error.message) }
+}
+
+private func fail(_ message: ErrorMessage) -> Never {
+  var output = ReportPort(lineStart: "skep: error ")
+  message.write(to: &output)
+  output.write("\n")
+  endRun("error")
+}
+
+/// 64 KiB for what the guest has sent and COM1 has not taken yet.
+private func transmitStorage(_ pool: inout PagePool) -> UnsafeMutableBufferPointer<UInt8>? {
+  let pages = 16
+  guard let first = pool.allocate() else { return nil }
+  for _ in 1..<pages { guard pool.allocate() != nil else { return nil } }
+  let count = pages * PagePool.pageSize
+  return UnsafeMutableBufferPointer(start: first.pointer.bindMemory(to: UInt8.self, capacity: count), count: count)
+}
+
+/// The guest's extended page tables, with all its memory in them unless it is to be mapped when it is touched.
+private func mapGuest(
+  _ memory: GuestMemory, at range: Range<UInt64>, _ options: Options, _ support: VMXSupport, _ pool: consuming PagePool
+) -> ExtendedPageTables {
+  guard var tables = ExtendedPageTables(in: pool, capabilities: support.capabilities.eptAndVPID) else {
+    fail("there is no memory for the extended page tables")
+  }
+  if options.mapsOnDemand { return tables }
+  let layout = memory.layout
+  do throws(EPTError) {
+    try tables.map(0..<layout.lowByteCount, to: PhysicalAddress(range.lowerBound))
+    if layout.highByteCount > 0 {
+      try tables.map(
+        GuestMemoryLayout.holeEnd..<GuestMemoryLayout.holeEnd + layout.highByteCount,
+        to: PhysicalAddress(range.lowerBound + layout.lowByteCount))
+    }
+  } catch { fail("there is no memory for the extended page tables") }
+  return tables
+}

@@ -1,0 +1,112 @@
+import VMCS
+
+/// What running a guest has cost so far.
+public struct Meter {
+  /// VM exits, by basic exit reason.
+  public var exits: InlineArray<80, UInt64> = .init(repeating: 0)
+  /// VMREADs and VMWRITEs, of all vCPU code.
+  public var vmreads: UInt64 = 0, vmwrites: UInt64 = 0
+  /// Ticks of the time-stamp counter between VM entry and VM exit, and between VM exit and VM entry.
+  public var guestTicks: UInt64 = 0, hostTicks: UInt64 = 0
+  /// Ticks while the host waited for an interrupt; part of `hostTicks`.
+  public var idleTicks: UInt64 = 0
+  fileprivate var lastExit: UInt64 = 0
+
+  /// Starts at zero.
+  public init() {}
+
+  /// All VM exits.
+  public var exitCount: UInt64 {
+    var sum: UInt64 = 0
+    for reason in exits.indices { sum += exits[reason] }
+    return sum
+  }
+}
+
+/// A processor that counts what is asked of it, and passes everything on.
+///
+/// Counting is a property of the processor, so that code which is not metered pays nothing for it.
+@frozen
+public struct MeteredProcessor<Base: VMXProcessor>: VMXProcessor {
+  @usableFromInline let base: Base
+  /// Where the counts are.
+  public let meter: UnsafeMutablePointer<Meter>
+
+  /// Counts what is asked of `base` in `meter`.
+  public init(_ base: Base, meter: UnsafeMutablePointer<Meter>) {
+    self.base = base
+    self.meter = meter
+    meter.pointee.lastExit = base.timestampCounter
+  }
+
+  @inline(__always)
+  public func vmread(_ encoding: UInt32) -> VMREADResult {
+    meter.pointee.vmreads &+= 1
+    let result = base.vmread(encoding)
+    if encoding == VMCSField.exitReason.encoding.rawValue {
+      meter.pointee.exits[min(Int(result.value & 0xFFFF), meter.pointee.exits.count - 1)] &+= 1
+    }
+    return result
+  }
+
+  @inline(__always)
+  public func vmwrite(_ encoding: UInt32, _ value: UInt64) -> Bool {
+    meter.pointee.vmwrites &+= 1
+    return base.vmwrite(encoding, value)
+  }
+
+  @inline(__always)
+  public func enter(_ registers: UnsafeMutablePointer<GuestRegisters>, resume: Bool) -> VMXOutcome {
+    let entry = base.timestampCounter
+    let outcome = base.enter(registers, resume: resume)
+    let exit = base.timestampCounter
+    meter.pointee.hostTicks &+= entry &- meter.pointee.lastExit
+    meter.pointee.guestTicks &+= exit &- entry
+    meter.pointee.lastExit = exit
+    return outcome
+  }
+
+  @inlinable public func vmxon(_ region: PhysicalAddress) -> VMXOutcome { base.vmxon(region) }
+  @inlinable public func vmxoff() -> VMXOutcome { base.vmxoff() }
+  @inlinable public func vmclear(_ region: PhysicalAddress) -> VMXOutcome { base.vmclear(region) }
+  @inlinable public func vmptrld(_ region: PhysicalAddress) -> VMXOutcome { base.vmptrld(region) }
+  @inlinable public func vmptrst() -> PhysicalAddress { base.vmptrst() }
+  @inlinable public func outcomeOfFailedVMREAD(_ encoding: UInt32) -> VMXOutcome { base.outcomeOfFailedVMREAD(encoding) }
+  @inlinable public func outcomeOfFailedVMWRITE(_ encoding: UInt32, _ value: UInt64) -> VMXOutcome {
+    base.outcomeOfFailedVMWRITE(encoding, value)
+  }
+  @inlinable public func invept(_ type: UInt64, _ eptPointer: UInt64) -> VMXOutcome { base.invept(type, eptPointer) }
+  @inlinable public func invvpid(_ type: UInt64, _ vpid: UInt16, _ linearAddress: UInt64) -> VMXOutcome {
+    base.invvpid(type, vpid, linearAddress)
+  }
+  @inlinable public func enterCritical() { base.enterCritical() }
+  @inlinable public func exitCritical() { base.exitCritical() }
+  @inlinable public func rdmsr(_ index: UInt32) -> UInt64 { base.rdmsr(index) }
+  @inlinable public func wrmsr(_ index: UInt32, _ value: UInt64) { base.wrmsr(index, value) }
+  @inlinable public func cpuid(_ leaf: UInt32, _ subleaf: UInt32) -> CPUIDResult { base.cpuid(leaf, subleaf) }
+  @inlinable public func debugRegister(_ number: Int) -> UInt64 { base.debugRegister(number) }
+  @inlinable public func setDebugRegister(_ number: Int, to value: UInt64) { base.setDebugRegister(number, to: value) }
+  @inlinable public func wbinvd() { base.wbinvd() }
+  @inlinable public func stop(_ report: PanicReport) -> Never { base.stop(report) }
+  public var cr0: UInt64 {
+    @inlinable get { base.cr0 }
+    @inlinable nonmutating set { base.cr0 = newValue }
+  }
+  public var cr2: UInt64 {
+    @inlinable get { base.cr2 }
+    @inlinable nonmutating set { base.cr2 = newValue }
+  }
+  public var cr3: UInt64 {
+    @inlinable get { base.cr3 }
+    @inlinable nonmutating set { base.cr3 = newValue }
+  }
+  public var cr4: UInt64 {
+    @inlinable get { base.cr4 }
+    @inlinable nonmutating set { base.cr4 = newValue }
+  }
+  public var xcr0: UInt64 {
+    @inlinable get { base.xcr0 }
+    @inlinable nonmutating set { base.xcr0 = newValue }
+  }
+  @inlinable public var timestampCounter: UInt64 { base.timestampCounter }
+}
