@@ -1,0 +1,38 @@
+import VMCS
+
+/// A processor that can run Skep's guests: what it can do, and the control words that follow from it.
+///
+/// Finding out changes nothing on the processor.
+public struct VMXSupport: Equatable, Sendable {
+  /// What the capability MSRs say.
+  public let capabilities: VMXCapabilities
+  /// The control words with which a vCPU begins.
+  public let controls: ControlWords
+
+  /// Examines `processor`, and throws the first reason for which it cannot run guests.
+  public init<P: VMXProcessor>(of processor: P) throws(UnsupportedProcessor) {
+    guard processor.cpuid(1, 0).ecx & CPUIDFeature.Leaf1ECX.vmx.rawValue != 0 else {
+      throw .noVMX(vendor: processor.cpuid(0, 0))
+    }
+    let featureControl = IA32FEATURECONTROL(rawValue: processor.rdmsr(MSR.ia32FEATURECONTROL.rawValue))
+    guard !featureControl.lock || featureControl.enableVMXOutsideSMX else { throw .disabledByFirmware }
+
+    let capabilities = VMXCapabilities(of: processor)
+    let basic = capabilities.basic
+    guard basic.vmcsRegionSize <= VMCSRegion<P>.byteCount else { throw .regionSize(Int(basic.vmcsRegionSize)) }
+    guard basic.memoryType == .writeBack else { throw .memoryType(basic.memoryType) }
+    controls = try ControlWords(for: capabilities)
+
+    var missing = IA32VMXEPTVPIDCAP(rawValue: 0)
+    missing.supportsPageWalkLength4 = !capabilities.eptAndVPID.supportsPageWalkLength4
+    missing.supportsMemoryTypeWB = !capabilities.eptAndVPID.supportsMemoryTypeWB
+    missing.supportsINVEPT = !capabilities.eptAndVPID.supportsINVEPT
+    missing.supportsSingleContextINVEPT = !capabilities.eptAndVPID.supportsSingleContextINVEPT
+    if controls.secondary.contains(.enableVPID) {
+      missing.supportsINVVPID = !capabilities.eptAndVPID.supportsINVVPID
+      missing.supportsSingleContextINVVPID = !capabilities.eptAndVPID.supportsSingleContextINVVPID
+    }
+    guard missing.rawValue == 0 else { throw .extendedPageTables(missing: missing) }
+    self.capabilities = capabilities
+  }
+}
