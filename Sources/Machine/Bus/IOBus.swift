@@ -38,6 +38,7 @@ public struct IOBus {
   ) {
     clock = Clock146818(startingAt: start, memorySize: memorySize)
     serial = UART16550A(queue: TransmitQueue(storage: transmitStorage))
+    interrupts.setLine(Self.timerLine, timer.interruptLine)
   }
 
   // MARK: Interrupts and time

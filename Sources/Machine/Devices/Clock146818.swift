@@ -202,7 +202,7 @@ public struct Clock146818 {
 
   private var isBinary: Bool { bytes[Index.b] & Bit.binary != 0 }
 
-  private func encode(_ value: UInt8) -> UInt8 { isBinary ? value : value / 10 << 4 | value % 10 }
+  private func encode(_ value: UInt8) -> UInt8 { isBinary ? value : (value / 10) << 4 | value % 10 }
 
   private func decode(_ byte: UInt8) -> UInt8 { isBinary ? byte : (byte >> 4) * 10 + (byte & 15) }
 

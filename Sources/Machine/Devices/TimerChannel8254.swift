@@ -24,8 +24,8 @@ public struct TimerChannel8254 {
 
   /// Bits 5 to 0 of the control word, as written.
   ///
-  /// Before the first one: two bytes, mode 0, binary.
-  private var control: UInt8 = 0x30
+  /// Before the first one: two bytes, mode 3, binary, as a BIOS leaves it, but not counting.
+  private var control: UInt8 = 0x36
   /// The count that the counting element was loaded with, 1 to 65536; 0 when it has not been loaded.
   private var initialCount: UInt32 = 0
   /// A count that is written but not loaded yet, 1 to 65536; 0 when there is none.

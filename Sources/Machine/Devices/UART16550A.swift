@@ -10,7 +10,7 @@ public struct UART16550A {
   private var interruptEnable: UInt8 = 0
   /// Bits 0 (enable), 6 and 7 (trigger level) of FCR.
   private var fifoControl: UInt8 = 0
-  private var lineControl: UInt8 = 0
+  private var lineControl: UInt8 = 0x03
   private var modemControl: UInt8 = 0
   private var scratch: UInt8 = 0
   private var divisor: UInt16 = 12
@@ -37,7 +37,7 @@ public struct UART16550A {
     static var overrun: UInt8 { 0x02 }
   }
 
-  /// Makes a port as it is after reset, at 9600 baud, that sends into `queue`.
+  /// Makes a port as firmware leaves it, at 9600 baud with eight data bits and no parity, that sends into `queue`.
   public init(queue: TransmitQueue) {
     self.queue = queue
   }
@@ -94,16 +94,18 @@ public struct UART16550A {
   /// The interrupt for bytes below the trigger level comes four characters' time after the last one came or went.
   private mutating func restartTimeout(at time: MachineTime) {
     receiverTimedOut = false
-    timeout = hasFIFOs && !receiver.isEmpty ? time &+ 4 &* characterTime : .max
+    timeout = hasFIFOs && !receiver.isEmpty ? time &+ timeoutLength : .max
   }
 
-  /// Nanoseconds that a character takes: start, data, parity and stop bits of 16 times the divisor of 1.8432 MHz.
-  private var characterTime: UInt64 {
+  /// Nanoseconds that four characters take.
+  ///
+  /// A character is start, data, parity and stop bits; a bit is 16 times the divisor's periods of 1.8432 MHz.
+  private var timeoutLength: UInt64 {
     let data = UInt64(lineControl & 3) + 5
     let parity: UInt64 = lineControl & 0x08 != 0 ? 1 : 0
     let longStop: UInt64 = lineControl & 3 == 0 ? 1 : 2
     let halfBits = 2 * (1 + data + parity + 1) + (lineControl & 0x04 != 0 ? longStop : 0)
-    return halfBits * (divisor == 0 ? 65536 : UInt64(divisor)) * 78125 / 18
+    return 4 * halfBits * (divisor == 0 ? 65536 : UInt64(divisor)) * 78125 / 18
   }
 
   // MARK: The host's side

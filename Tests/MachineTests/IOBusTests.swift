@@ -1,0 +1,239 @@
+import Machine
+import Testing
+
+@Suite struct IOBusTests {
+  private func withBus(_ body: (inout IOBus) -> Void) {
+    withTestBus(body)
+  }
+
+  @Test func `a port without a device reads all ones and ignores writes`() {
+    let claimed: Set<UInt16> = Set(
+      [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x61, 0x71, 0x92, 0xcf9]
+        + Array(0x40...0x42) + Array(0x3f8...0x3ff) + Array(0x600...0x605))
+    withBus { bus in
+      for port in UInt16(0)...0xffff where !claimed.contains(port) {
+        #expect(bus.read(port: port, size: .byte, at: 0) == 0xff)
+      }
+      for port in [0x80, 0xed, 0x2f8, 0x1000, 0x60, 0x64] as [UInt16] {
+        bus.write(port: port, size: .byte, value: 0, at: 0)
+        #expect(bus.read(port: port, size: .byte, at: 0) == 0xff)
+      }
+      #expect(bus.read(port: 0x1000, size: .word, at: 0) == 0xffff)
+      #expect(bus.read(port: 0x1000, size: .doubleword, at: 0) == 0xffff_ffff)
+      #expect(bus.request == nil)
+    }
+  }
+
+  @Test func `an access of several bytes is split from the low port up`() {
+    withBus { bus in
+      bus.write(port: 0x3ff, size: .byte, value: 0x5a, at: 0)
+      #expect(bus.read(port: 0x3fe, size: .word, at: 0) == 0x5ab0)
+      #expect(bus.read(port: 0x3ff, size: .doubleword, at: 0) == 0xffff_ff5a)
+      bus.write(port: 0x3fe, size: .word, value: 0x1234, at: 0)
+      #expect(bus.read(port: 0x3ff, size: .byte, at: 0) == 0x12)
+      bus.write(port: 0x70, size: .word, value: 0x770f, at: 0)
+      #expect(bus.read(port: 0x71, size: .byte, at: 0) == 0x77)
+      #expect(bus.read(port: 0xffff, size: .doubleword, at: 0) == 0xffff_ffff)
+    }
+  }
+
+  @Test func `PCI's configuration mechanism is there and has no device`() {
+    withBus { bus in
+      // Linux's probe of mechanism #1.
+      bus.write(port: 0xcfb, size: .byte, value: 0x01, at: 0)
+      bus.write(port: 0xcf8, size: .doubleword, value: 0x8000_0000, at: 0)
+      #expect(bus.read(port: 0xcf8, size: .doubleword, at: 0) == 0x8000_0000)
+      for device in UInt32(0)..<32 {
+        bus.write(port: 0xcf8, size: .doubleword, value: 0x8000_0003 | device << 11, at: 0)
+        #expect(bus.read(port: 0xcf8, size: .doubleword, at: 0) == 0x8000_0000 | device << 11)
+        #expect(bus.read(port: 0xcfc, size: .doubleword, at: 0) == 0xffff_ffff)
+        #expect(bus.read(port: 0xcfe, size: .word, at: 0) == 0xffff)
+      }
+      #expect(bus.request == nil)
+    }
+  }
+
+  /// Writes of a byte, in order, and what the guest has asked for after them.
+  @Test(
+    arguments: [
+      ([(0x64, 0xfe)], .reset(.keyboardController)),
+      ([(0x64, 0xf0)], .reset(.keyboardController)),
+      ([(0x64, 0xff)], nil),
+      ([(0x64, 0xd1), (0x60, 0xdf)], nil),
+      ([(0x64, 0xd1), (0x60, 0xfe)], .reset(.keyboardController)),
+      ([(0x64, 0xd1), (0x60, 0xdf), (0x60, 0xfe)], nil),
+      ([(0x60, 0xfe)], nil),
+      ([(0x92, 0x02)], nil),
+      ([(0x92, 0x03)], .reset(.systemControlPortA)),
+      ([(0x92, 0x01)], .reset(.systemControlPortA)),
+      ([(0xcf9, 0x02)], nil),
+      ([(0xcf9, 0x02), (0xcf9, 0x06)], .reset(.resetControlRegister)),
+      ([(0xcf9, 0x0e)], .reset(.resetControlRegister)),
+      ([(0x605, 0x34)], .powerOff),
+      ([(0x605, 0x30)], nil),
+      ([(0x605, 0x14)], nil),
+      ([(0x604, 0x34)], nil),
+      ([(0x605, 0x34), (0x64, 0xfe)], .powerOff),
+    ] as [([(UInt16, UInt32)], MachineRequest?)])
+  func `requests to the machine`(writes: [(UInt16, UInt32)], request: MachineRequest?) {
+    withBus { bus in
+      for (port, value) in writes { bus.write(port: port, size: .byte, value: value, at: 0) }
+      #expect(bus.request == request)
+    }
+  }
+
+  @Test func `PM1a is in ACPI mode, has no event and powers off by a word`() {
+    withBus { bus in
+      bus.write(port: 0x600, size: .word, value: 0xffff, at: 0)
+      bus.write(port: 0x602, size: .word, value: 0xffff, at: 0)
+      #expect(bus.read(port: 0x600, size: .doubleword, at: 0) == 0x0720_0000)
+      bus.write(port: 0x604, size: .word, value: 0x1400, at: 0)
+      #expect(bus.read(port: 0x604, size: .word, at: 0) == 0x1401)
+      #expect(bus.request == nil)
+      bus.write(port: 0x604, size: .word, value: 0x3400, at: 0)
+      #expect(bus.read(port: 0x604, size: .word, at: 0) == 0x1401)
+      #expect(bus.request == .powerOff)
+    }
+  }
+
+  @Test func `port B shows the refresh bit and the timer's output`() {
+    withBus { bus in
+      var toggles = 0
+      var last: UInt32 = 0
+      for time in stride(from: UInt64(0), to: 1_000_000_000, by: 5000) {
+        let refresh = bus.read(port: 0x61, size: .byte, at: time) & 0x10
+        if refresh != last { toggles += 1 }
+        last = refresh
+      }
+      #expect(toggles == 1_193_182 / 18)
+      bus.write(port: 0x92, size: .byte, value: 0x00, at: 0)
+      bus.write(port: 0x61, size: .byte, value: 0xff, at: 1_000_000_000)
+      #expect(bus.read(port: 0x61, size: .byte, at: 1_000_000_000) & 0xcf == 0x0f)
+    }
+  }
+
+  /// Linux's quick_pit_calibrate: channel 2 in mode 0, the high byte of its count over time.
+  @Test func `Linux finds the time of the timer's high byte`() {
+    withBus { bus in
+      var time: MachineTime = 123_456
+      bus.write(port: 0x61, size: .byte, value: bus.read(port: 0x61, size: .byte, at: time) & ~2 | 1, at: time)
+      for (port, value) in [(0x43, 0xb0), (0x42, 0xff), (0x42, 0xff)] as [(UInt16, UInt32)] {
+        bus.write(port: port, size: .byte, value: value, at: time)
+      }
+      let start = time
+      for high in stride(from: UInt32(0xff), to: 0xb0, by: -1) {
+        var reads = 0
+        repeat {
+          time += 1500
+          _ = bus.read(port: 0x42, size: .byte, at: time)
+          time += 1500
+          reads += 1
+        } while bus.read(port: 0x42, size: .byte, at: time) == high
+        #expect(reads > 5)
+        // The count is below high * 256 for the first time.
+        let ticks = UInt64(0xffff - high * 256 + 2)
+        let exact = start + ticks * 1_000_000_000 / 1_193_182
+        #expect(time + 1000 >= exact && time < exact + 4000, "high byte \(high)")
+      }
+    }
+  }
+
+  /// Linux's pit_calibrate_tsc: how long OUT2 stays low.
+  @Test func `the timer's output ends a wait of 10 ms in time`() {
+    withBus { bus in
+      bus.write(port: 0x61, size: .byte, value: 1, at: 0)
+      let latch: UInt32 = 1_193_182 / 100
+      for (port, value) in [(0x43, 0xb0), (0x42, latch & 0xff), (0x42, latch >> 8)] as [(UInt16, UInt32)] {
+        bus.write(port: port, size: .byte, value: value, at: 0)
+      }
+      let end = Timer8254.time(ofTick: UInt64(latch) + 1)
+      #expect(bus.read(port: 0x61, size: .byte, at: end - 1) & 0x20 == 0)
+      #expect(bus.read(port: 0x61, size: .byte, at: end) & 0x20 != 0)
+    }
+  }
+
+  /// The interrupt lines, from the device to the vector.
+  @Test func `the timer, the clock and the serial port interrupt on their lines`() {
+    withBus { bus in
+      startInterrupts(&bus)
+      // Channel 0 in mode 2 with 1193 ticks: 1 ms.
+      for (port, value) in [(0x43, 0x34), (0x40, 0xa9), (0x40, 0x04)] as [(UInt16, UInt32)] {
+        bus.write(port: port, size: .byte, value: value, at: 0)
+      }
+      #expect(bus.nextDeadline == Timer8254.time(ofTick: 1194))
+      bus.advance(to: bus.nextDeadline - 1)
+      #expect(!bus.interruptPending)
+      for _ in 0..<5 {
+        bus.advance(to: bus.nextDeadline)
+        #expect(bus.interruptPending)
+        #expect(bus.acknowledgeInterrupt() == 0x30)
+        bus.write(port: 0x20, size: .byte, value: 0x20, at: 0)
+        #expect(!bus.interruptPending)
+      }
+      // A second asleep leaves one interrupt, not a thousand.
+      bus.advance(to: 2_000_000_000)
+      #expect(bus.interruptPending)
+      #expect(bus.acknowledgeInterrupt() == 0x30)
+      bus.write(port: 0x20, size: .byte, value: 0x20, at: 2_000_000_000)
+      #expect(!bus.interruptPending)
+      // Stop the timer; the clock's update.
+      bus.write(port: 0x43, size: .byte, value: 0x30, at: 2_000_000_000)
+      bus.write(port: 0x70, size: .word, value: 0x120b, at: 2_000_000_000)
+      // It is late for the updates of the two seconds past: register C tells of them, and then only of new ones.
+      #expect(bus.acknowledgeInterrupt() == 0x38)
+      bus.write(port: 0xa0, size: .byte, value: 0x20, at: 2_000_000_000)
+      bus.write(port: 0x20, size: .byte, value: 0x20, at: 2_000_000_000)
+      bus.write(port: 0x70, size: .byte, value: 0x0c, at: 2_000_000_000)
+      #expect(bus.read(port: 0x71, size: .byte, at: 2_000_000_000) == 0xd0)
+      #expect(bus.nextDeadline == 3_000_000_000)
+      bus.advance(to: 3_000_000_000)
+      #expect(bus.acknowledgeInterrupt() == 0x38)
+      bus.write(port: 0xa0, size: .byte, value: 0x20, at: 3_000_000_000)
+      bus.write(port: 0x20, size: .byte, value: 0x20, at: 3_000_000_000)
+      // A byte from the host.
+      bus.write(port: 0x3fc, size: .byte, value: 0x08, at: 3_000_000_000)
+      bus.write(port: 0x3f9, size: .byte, value: 0x01, at: 3_000_000_000)
+      #expect(!bus.interruptPending)
+      let isTaken = bus.receive(0x41, at: 3_000_000_000)
+      #expect(isTaken)
+      #expect(bus.acknowledgeInterrupt() == 0x34)
+      #expect(bus.read(port: 0x3f8, size: .byte, at: 3_000_000_000) == 0x41)
+    }
+  }
+
+  @Test func `every byte that is sent gives a new edge`() {
+    withBus { bus in
+      startInterrupts(&bus)
+      bus.write(port: 0x3fc, size: .byte, value: 0x08, at: 0)
+      bus.write(port: 0x3f9, size: .byte, value: 0x02, at: 0)
+      for byte in UInt32(0)..<20 {
+        #expect(bus.acknowledgeInterrupt() == 0x34)
+        bus.write(port: 0x20, size: .byte, value: 0x20, at: 0)
+        #expect(!bus.interruptPending)
+        bus.write(port: 0x3f8, size: .byte, value: byte, at: 0)
+        #expect(bus.interruptPending)
+      }
+      var taken: [UInt8] = []
+      while let byte = bus.takeTransmitted(at: 0) { taken.append(byte) }
+      #expect(taken == Array(0..<20))
+      #expect(!bus.hasTransmitted)
+    }
+  }
+
+  @Test func `time does not go back`() {
+    withBus { bus in
+      bus.advance(to: 5_000_000_000)
+      bus.write(port: 0x70, size: .byte, value: 0, at: 5_000_000_000)
+      let later = bus.read(port: 0x71, size: .byte, at: 5_000_000_000)
+      #expect(bus.read(port: 0x71, size: .byte, at: 0) == later)
+    }
+  }
+
+  private func startInterrupts(_ bus: inout IOBus) {
+    let words: [(UInt16, UInt32)] = [
+      (0x20, 0x11), (0x21, 0x30), (0x21, 0x04), (0x21, 0x01), (0x21, 0),
+      (0xa0, 0x11), (0xa1, 0x38), (0xa1, 0x02), (0xa1, 0x01), (0xa1, 0),
+    ]
+    for (port, value) in words { bus.write(port: port, size: .byte, value: value, at: 0) }
+  }
+}
