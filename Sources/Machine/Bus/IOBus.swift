@@ -55,19 +55,27 @@ public struct IOBus {
   /// Brings the devices to `time` and raises the interrupts that are due.
   ///
   /// A time before that of an earlier call is taken as that one.
+  @inline(__always)
   public mutating func advance(to time: MachineTime) {
     now = max(now, time)
-    guard now >= nextDeadline else { return }
-    advanceTimer()
-    clock.advance(to: now)
-    interrupts.setLine(Self.clockLine, clock.interruptLine)
+    if now >= nextDeadline { advanceDevices() }
+  }
+
+  @inline(never)
+  private mutating func advanceDevices() {
+    timer.advance(to: now)
+    raiseTimerLine()
+    if now >= clock.nextDeadline {
+      clock.advance(to: now)
+      interrupts.setLine(Self.clockLine, clock.interruptLine)
+    }
     serial.advance(to: now)
     interrupts.setLine(Self.serialLine, serial.interruptLine)
     updateDeadline()
   }
 
-  private mutating func advanceTimer() {
-    if timer.advance(to: now) {
+  private mutating func raiseTimerLine() {
+    if timer.takeRise() {
       // The line may have been up before the edge as well as after it.
       interrupts.setLine(Self.timerLine, false)
       interrupts.setLine(Self.timerLine, true)
@@ -76,7 +84,8 @@ public struct IOBus {
   }
 
   private mutating func updateDeadline() {
-    nextDeadline = min(timer.nextDeadline, clock.nextDeadline, serial.nextDeadline)
+    // `min` of three would make an array.
+    nextDeadline = min(timer.nextDeadline, min(clock.nextDeadline, serial.nextDeadline))
   }
 
   // MARK: The serial line
@@ -141,14 +150,11 @@ public struct IOBus {
     switch port {
     case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: return interrupts.read(port: port)
     case 0x40...0x43: return timer.read(port: port, at: now)
-    case 0x61:
-      return system.readPortB(timerOutput: timer.speakerOutput(at: now), ticks: Timer8254.ticks(at: now))
-    case 0x70, 0x71: return readClock(port)
+    case 0x61: return readPortB()
+    case 0x71: return readClock()
     case 0x92: return system.portA
     case 0x3f8...0x3ff:
-      let value = serial.read(offset: port & 7, at: now)
-      serialChanged()
-      return value
+      return readSerial(port & 7)
     case 0x600...0x605: return power.read(offset: port &- ACPIPowerManagement.port)
     case 0xcf9: return system.resetControl
     default: return 0xff
@@ -158,18 +164,14 @@ public struct IOBus {
   private mutating func writeByte(_ port: UInt16, _ value: UInt8) {
     switch port {
     case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: interrupts.write(port: port, value: value)
-    case 0x40...0x43:
-      timer.write(port: port, value: value, at: now)
-      advanceTimer()
-      updateDeadline()
+    case 0x40...0x43: writeTimer(port, value)
     case 0x60: if keyboard.writeData(value) { ask(for: .reset(.keyboardController)) }
-    case 0x61:
-      system.writePortB(value)
-      timer.setSpeakerGate(system.opensTimerGate, at: now)
+    case 0x61: writePortB(value)
     case 0x64: if keyboard.writeCommand(value) { ask(for: .reset(.keyboardController)) }
-    case 0x70, 0x71: writeClock(port, value)
+    case 0x70: clock.write(port: port, value: value, at: now)
+    case 0x71: writeClock(value)
     case 0x92: if system.writePortA(value) { ask(for: .reset(.systemControlPortA)) }
-    case 0x3f8...0x3ff: writeSerial(port, value)
+    case 0x3f8...0x3ff: writeSerial(port & 7, value)
     case 0x600...0x605:
       if power.write(offset: port &- ACPIPowerManagement.port, value: value) { ask(for: .powerOff) }
     case 0xcf9: if system.writeResetControl(value) { ask(for: .reset(.resetControlRegister)) }
@@ -181,16 +183,39 @@ public struct IOBus {
     if self.request == nil { self.request = request }
   }
 
-  private mutating func readClock(_ port: UInt16) -> UInt8 {
+  // What follows is not inlined, so that the two functions above need no registers saved for it.
+
+  @inline(never)
+  private mutating func readPortB() -> UInt8 {
+    system.readPortB(timerOutput: timer.speakerOutput(at: now), ticks: Timer8254.ticks(at: now))
+  }
+
+  @inline(never)
+  private mutating func writePortB(_ value: UInt8) {
+    system.writePortB(value)
+    timer.setSpeakerGate(system.opensTimerGate, at: now)
+  }
+
+  @inline(never)
+  private mutating func writeTimer(_ port: UInt16, _ value: UInt8) {
+    if timer.write(port: port, value: value, at: now) {
+      raiseTimerLine()
+      updateDeadline()
+    }
+  }
+
+  @inline(never)
+  private mutating func readClock() -> UInt8 {
     clock.advance(to: now)
-    let value = clock.read(port: port, at: now)
+    let value = clock.read(port: 0x71, at: now)
     clockChanged()
     return value
   }
 
-  private mutating func writeClock(_ port: UInt16, _ value: UInt8) {
+  @inline(never)
+  private mutating func writeClock(_ value: UInt8) {
     clock.advance(to: now)
-    clock.write(port: port, value: value, at: now)
+    clock.write(port: 0x71, value: value, at: now)
     clockChanged()
   }
 
@@ -199,8 +224,17 @@ public struct IOBus {
     updateDeadline()
   }
 
-  private mutating func writeSerial(_ port: UInt16, _ value: UInt8) {
-    serial.write(offset: port & 7, value: value, at: now)
+  @inline(never)
+  private mutating func readSerial(_ offset: UInt16) -> UInt8 {
+    let value = serial.read(offset: offset, at: now)
+    // RBR, IIR, MSR, and LSR with an error, change by being read.
+    if offset == 0 || offset == 2 || offset == 6 || value & 0x02 != 0 { serialChanged() }
+    return value
+  }
+
+  @inline(never)
+  private mutating func writeSerial(_ offset: UInt16, _ value: UInt8) {
+    serial.write(offset: offset, value: value, at: now)
     // The line goes low between the byte's coming and its leaving, so that an edge tells of the second.
     interrupts.setLine(Self.serialLine, serial.interruptLine)
     serial.transmit(at: now)

@@ -178,8 +178,8 @@ public struct Clock146818 {
 
   /// When IRQ 8 rises next; `MachineTime.max` if it does not, or only after register C has been read.
   public var nextDeadline: MachineTime {
-    guard isRunning, !interruptLine else { return .max }
-    let enabled = bytes[Index.b]
+    let enabled = bytes[Index.b] & (Bit.periodic | Bit.alarm | Bit.updateEnded)
+    guard enabled != 0, isRunning, !interruptLine else { return .max }
     var deadline = MachineTime.max
     if enabled & Bit.periodic != 0, let shift = periodicShift {
       deadline = time(ofTick: ((ticks >> shift) + 1) << shift)

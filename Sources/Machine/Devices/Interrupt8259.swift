@@ -60,7 +60,7 @@ public struct Interrupt8259 {
   }
 
   /// Whether the INT output is active.
-  public var isRequesting: Bool { candidates != 0 }
+  public var isRequesting: Bool { requests & ~mask != 0 && candidates != 0 }
 
   /// Sets the level of one input.
   ///
@@ -125,12 +125,13 @@ public struct Interrupt8259 {
 
   /// The requests that may interrupt now, rotated so that bit 0 has the highest priority.
   private var candidates: UInt8 {
+    let waiting = requests & ~mask
     guard expected == .nothing else { return 0 }
     let serving = highestInService
     // Everything before the highest one in service; all eight when nothing is.
     var allowed = serving &- 1
     if modes & Bit.specialFullyNested != 0 { allowed |= serving & rotate(slaves) }
-    return rotate(requests & ~mask) & allowed
+    return rotate(waiting) & allowed
   }
 
   /// The bit of highest priority of those in service, rotated; zero if there is none that counts.
@@ -140,8 +141,8 @@ public struct Interrupt8259 {
   }
 
   private func rotate(_ bits: UInt8) -> UInt8 {
-    let shift = (lowestPriority &+ 1) & 7
-    return (bits &>> shift) | (bits &<< ((8 &- shift) & 7))
+    // The byte twice, so that a shift brings in from above what it drops below.
+    UInt8(truncatingIfNeeded: (UInt32(bits) &* 0x101) &>> UInt32((lowestPriority &+ 1) & 7))
   }
 
   /// The input that the lowest bit set in `rotated` stands for.

@@ -21,16 +21,23 @@ public struct Interrupt8259Pair {
   /// - Parameters:
   ///   - irq: 0 to 15. Line 2 is the cascade and is ignored.
   ///   - level: true for active.
+  @inline(__always)
   public mutating func setLine(_ irq: UInt8, _ level: Bool) {
-    let bit: UInt8 = 1 << (irq & 7)
-    if irq < 8 {
-      guard irq != 2, (master.lines & bit != 0) != level else { return }
+    // Devices say their level again and again; it seldom changes.
+    let lines = UInt16(slave.lines) << 8 | UInt16(master.lines)
+    if (lines & (1 << UInt16(irq)) != 0) != level { changeLine(irq, level) }
+  }
+
+  private mutating func changeLine(_ irq: UInt8, _ level: Bool) {
+    switch irq {
+    case 2, 16...: break
+    case 0..<8:
       master.setLine(irq, level)
-    } else {
-      guard irq < 16, (slave.lines & bit != 0) != level else { return }
+      updateMaster()
+    default:
       slave.setLine(irq & 7, level)
+      updateSlave()
     }
-    update()
   }
 
   /// Answers the processor's interrupt acknowledge cycle.
@@ -40,7 +47,7 @@ public struct Interrupt8259Pair {
   public mutating func acknowledge() -> UInt8 {
     let (vector, input) = master.acknowledge()
     guard input == 2, master.slaves & 0x04 != 0 else {
-      update()
+      updateMaster()
       return vector
     }
     let slaveVector = slave.acknowledge().vector
@@ -52,8 +59,9 @@ public struct Interrupt8259Pair {
   public mutating func read(port: UInt16) -> UInt8 {
     switch port {
     case 0x20, 0x21:
+      let isAcknowledgement = master.polls
       let value = master.read(isOdd: port & 1 != 0)
-      update()
+      if isAcknowledgement { updateMaster() }
       return value
     case 0xa0, 0xa1:
       let isAcknowledgement = slave.polls
@@ -69,23 +77,34 @@ public struct Interrupt8259Pair {
   /// Writes one of the pair's ports; any other port is ignored.
   public mutating func write(port: UInt16, value: UInt8) {
     switch port {
-    case 0x20, 0x21: master.write(value, isOdd: port & 1 != 0)
-    case 0xa0, 0xa1: slave.write(value, isOdd: port & 1 != 0)
-    case 0x4d0: master.levelTriggered = value & ~Self.edgeOnly.master
-    case 0x4d1: slave.levelTriggered = value & ~Self.edgeOnly.slave
+    case 0x20, 0x21:
+      master.write(value, isOdd: port & 1 != 0)
+      updateMaster()
+    case 0xa0, 0xa1:
+      slave.write(value, isOdd: port & 1 != 0)
+      updateSlave()
+    case 0x4d0:
+      master.levelTriggered = value & ~Self.edgeOnly.master
+      updateMaster()
+    case 0x4d1:
+      slave.levelTriggered = value & ~Self.edgeOnly.slave
+      updateSlave()
     default: return
     }
-    update()
   }
 
   /// The slave's INT output goes low when its request is taken, and up again if there is another one.
   private mutating func dropCascade() {
     master.setLine(2, false)
-    update()
+    updateSlave()
   }
 
-  private mutating func update() {
+  private mutating func updateSlave() {
     master.setLine(2, slave.isRequesting)
+    updateMaster()
+  }
+
+  private mutating func updateMaster() {
     interruptRequested = master.isRequesting
   }
 }

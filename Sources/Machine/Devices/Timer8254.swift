@@ -34,11 +34,15 @@ public struct Timer8254 {
   public var interruptLine: Bool { channels[0].output }
 
   /// Brings channel 0 to `time`.
-  ///
-  /// - Returns: whether its output has risen since the last call, however often: an edge-triggered input cannot tell.
-  public mutating func advance(to time: MachineTime) -> Bool {
+  public mutating func advance(to time: MachineTime) {
     synchronize(0, to: time)
     updateDeadline()
+  }
+
+  /// Tells, once, whether the output of channel 0 has risen.
+  ///
+  /// How often it has does not matter: an edge-triggered input cannot tell.
+  public mutating func takeRise() -> Bool {
     defer { hasRisen = false }
     return hasRisen
   }
@@ -66,30 +70,28 @@ public struct Timer8254 {
   }
 
   /// Writes one of the four ports.
-  public mutating func write(port: UInt16, value: UInt8, at time: MachineTime) {
-    let channel = Int(port & 3)
-    if channel < 3 {
-      synchronize(channel, to: time)
-      channels[channel].write(value)
-    } else {
-      writeControl(value, at: time)
-    }
-    // Writing a control word can raise the output at once; the caller sees that in `interruptLine`.
-    updateDeadline()
-  }
-
-  private mutating func writeControl(_ value: UInt8, at time: MachineTime) {
-    let channel = Int(value >> 6)
+  ///
+  /// - Returns: whether that was a control word or a count of channel 0, which may change ``interruptLine`` and
+  ///   ``nextDeadline``.
+  public mutating func write(port: UInt16, value: UInt8, at time: MachineTime) -> Bool {
+    let selected = Int(port & 3)
+    let channel = selected < 3 ? selected : Int(value >> 6)
     guard channel < 3 else {
       readBack(value, at: time)
-      return
+      return false
     }
     synchronize(channel, to: time)
-    if value & 0x30 == 0 {
-      channels[channel].latchCount()
-    } else {
+    if selected < 3 {
+      channels[channel].write(value)
+    } else if value & 0x30 != 0 {
       channels[channel].writeControl(value)
+    } else {
+      channels[channel].latchCount()
+      return false
     }
+    guard channel == 0 else { return false }
+    updateDeadline()
+    return true
   }
 
   /// The read-back command: latches the count, the status, or both, of any of the channels.

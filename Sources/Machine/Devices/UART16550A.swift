@@ -66,7 +66,7 @@ public struct UART16550A {
   ///
   /// OUT2 gates it, and is inactive in loopback.
   public var interruptLine: Bool {
-    modemControl & (Bit.out2 | Bit.loopback) == Bit.out2 && identification != 0x01
+    interruptEnable != 0 && modemControl & (Bit.out2 | Bit.loopback) == Bit.out2 && identification != 0x01
   }
 
   /// The low bits of IIR: the pending interrupt of highest priority, 1 for none.
