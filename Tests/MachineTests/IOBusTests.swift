@@ -162,20 +162,20 @@ import Testing
       }
       #expect(bus.nextDeadline == Timer8254.time(ofTick: 1194))
       bus.advance(to: bus.nextDeadline - 1)
-      #expect(!bus.interruptPending)
+      #expect(bus.interruptPending == false)
       for _ in 0..<5 {
         bus.advance(to: bus.nextDeadline)
-        #expect(bus.interruptPending)
+        #expect(bus.interruptPending == true)
         #expect(bus.acknowledgeInterrupt() == 0x30)
         bus.write(port: 0x20, size: .byte, value: 0x20, at: 0)
-        #expect(!bus.interruptPending)
+        #expect(bus.interruptPending == false)
       }
       // A second asleep leaves one interrupt, not a thousand.
       bus.advance(to: 2_000_000_000)
-      #expect(bus.interruptPending)
+      #expect(bus.interruptPending == true)
       #expect(bus.acknowledgeInterrupt() == 0x30)
       bus.write(port: 0x20, size: .byte, value: 0x20, at: 2_000_000_000)
-      #expect(!bus.interruptPending)
+      #expect(bus.interruptPending == false)
       // Stop the timer; the clock's update.
       bus.write(port: 0x43, size: .byte, value: 0x30, at: 2_000_000_000)
       bus.write(port: 0x70, size: .word, value: 0x120b, at: 2_000_000_000)
@@ -193,7 +193,7 @@ import Testing
       // A byte from the host.
       bus.write(port: 0x3fc, size: .byte, value: 0x08, at: 3_000_000_000)
       bus.write(port: 0x3f9, size: .byte, value: 0x01, at: 3_000_000_000)
-      #expect(!bus.interruptPending)
+      #expect(bus.interruptPending == false)
       let isTaken = bus.receive(0x41, at: 3_000_000_000)
       #expect(isTaken)
       #expect(bus.acknowledgeInterrupt() == 0x34)
@@ -209,14 +209,14 @@ import Testing
       for byte in UInt32(0)..<20 {
         #expect(bus.acknowledgeInterrupt() == 0x34)
         bus.write(port: 0x20, size: .byte, value: 0x20, at: 0)
-        #expect(!bus.interruptPending)
+        #expect(bus.interruptPending == false)
         bus.write(port: 0x3f8, size: .byte, value: byte, at: 0)
-        #expect(bus.interruptPending)
+        #expect(bus.interruptPending == true)
       }
       var taken: [UInt8] = []
       while let byte = bus.takeTransmitted(at: 0) { taken.append(byte) }
       #expect(taken == Array(0..<20))
-      #expect(!bus.hasTransmitted)
+      #expect(bus.hasTransmitted == false)
     }
   }
 

@@ -16,21 +16,21 @@ import Testing
   @Test func `nothing is requested before initialization`() {
     var pair = Interrupt8259Pair()
     for irq in UInt8(0)..<16 { pair.setLine(irq, true) }
-    #expect(!pair.interruptRequested)
+    #expect(pair.interruptRequested == false)
   }
 
   @Test(arguments: (UInt8(0)..<16).filter { $0 != 2 })
   func `a line gives its vector, once for an edge`(irq: UInt8) {
     var pair = initialized()
     pair.setLine(irq, true)
-    #expect(pair.interruptRequested)
+    #expect(pair.interruptRequested == true)
     #expect(pair.acknowledge() == 0x30 + irq)
-    #expect(!pair.interruptRequested)
+    #expect(pair.interruptRequested == false)
     for port in [0xa0, 0x20] as [UInt16] { pair.write(port: port, value: 0x20) }
-    #expect(!pair.interruptRequested)
+    #expect(pair.interruptRequested == false)
     pair.setLine(irq, false)
     pair.setLine(irq, true)
-    #expect(pair.interruptRequested)
+    #expect(pair.interruptRequested == true)
   }
 
   @Test(arguments: (UInt8(0)..<16).filter { $0 != 2 })
@@ -38,7 +38,7 @@ import Testing
     var pair = initialized()
     pair.setLine(irq, true)
     pair.setLine(irq, false)
-    #expect(!pair.interruptRequested)
+    #expect(pair.interruptRequested == false)
     #expect(pair.acknowledge() == 0x37)
     for port in [0x20, 0xa0] as [UInt16] {
       pair.write(port: port, value: 0x0b)
@@ -82,13 +82,13 @@ import Testing
       pair.setLine(irq, true)
       for _ in 0..<3 {
         #expect(pair.acknowledge() == 0x30 + irq)
-        #expect(!pair.interruptRequested)
+        #expect(pair.interruptRequested == false)
         if irq >= 8 { pair.write(port: 0xa0, value: 0x20) }
         pair.write(port: 0x20, value: 0x20)
-        #expect(pair.interruptRequested)
+        #expect(pair.interruptRequested == true)
       }
       pair.setLine(irq, false)
-      #expect(!pair.interruptRequested)
+      #expect(pair.interruptRequested == false)
     }
   }
 
@@ -99,9 +99,9 @@ import Testing
     #expect(pair.read(port: 0x20) == 0x82)
     pair.write(port: 0xa0, value: 0x0c)
     #expect(pair.read(port: 0xa0) == 0x82)
-    #expect(!pair.interruptRequested)
+    #expect(pair.interruptRequested == false)
     pair.write(port: 0xa0, value: 0x20)
     pair.write(port: 0x20, value: 0x20)
-    #expect(!pair.interruptRequested)
+    #expect(pair.interruptRequested == false)
   }
 }

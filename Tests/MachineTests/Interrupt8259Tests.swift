@@ -136,15 +136,15 @@ private func bits(_ set: Set<Int>) -> UInt8 { set.reduce(0) { $0 | 1 << UInt8($1
       #expect(chip.mask == 0)
       // An edge now is not taken before the last word.
       chip.setLine(1, index % 2 == 0)
-      #expect(!chip.isRequesting)
+      #expect(chip.isRequesting == false)
       chip.write(0x08, isOdd: true)
     }
     chip.setLine(1, false)
     chip.setLine(1, true)
-    #expect(chip.isRequesting)
+    #expect(chip.isRequesting == true)
     chip.write(0xfe, isOdd: true)
     #expect(chip.mask == 0xfe)
-    #expect(!chip.isRequesting)
+    #expect(chip.isRequesting == false)
   }
 
   @Test func `LTIM makes every input level-triggered`() {
@@ -154,8 +154,8 @@ private func bits(_ set: Set<Int>) -> UInt8 { set.reduce(0) { $0 | 1 << UInt8($1
     for word in [0x20, 0x00, 0x01] as [UInt8] { chip.write(word, isOdd: true) }
     #expect(chip.acknowledge().vector == 0x23)
     chip.write(0x20, isOdd: false)
-    #expect(chip.isRequesting)
+    #expect(chip.isRequesting == true)
     chip.setLine(3, false)
-    #expect(!chip.isRequesting)
+    #expect(chip.isRequesting == false)
   }
 }

@@ -3,11 +3,13 @@
 /// Every access says what time it is. Between accesses, the bus must be advanced when ``nextDeadline`` is reached, or
 /// a timer's interrupt is late; it is never lost. A port that no device claims reads all ones and ignores writes;
 /// among them are 0x80 and 0xed, which guests write to for a delay.
-public struct IOBus {
-  private var interrupts = Interrupt8259Pair()
+///
+/// The bus and the larger devices are not copyable: what is asked at every VM exit must not copy them.
+public struct IOBus: ~Copyable {
+  @usableFromInline private(set) var interrupts = Interrupt8259Pair()
   private var timer = Timer8254()
   private var clock: Clock146818
-  private var serial: UART16550A
+  @usableFromInline private(set) var serial: UART16550A
   private var system = SystemControlPorts()
   private var keyboard = KeyboardController()
   private var pci = PCIConfigurationPorts()
@@ -44,6 +46,7 @@ public struct IOBus {
   // MARK: Interrupts and time
 
   /// The level of the processor's INTR input.
+  @inlinable
   public var interruptPending: Bool { interrupts.interruptRequested }
 
   /// Answers the processor's interrupt acknowledge cycle with the vector.
@@ -101,6 +104,7 @@ public struct IOBus {
   }
 
   /// Whether the guest has sent something.
+  @inlinable
   public var hasTransmitted: Bool { serial.hasTransmitted }
 
   /// Takes the oldest byte that the guest has sent; `nil` if there is none.

@@ -2,7 +2,7 @@
 ///
 /// The time of day is kept in its registers as the guest wrote them, and brought up to date when they are looked at.
 /// ``advance(to:)`` must come before every other call.
-public struct Clock146818 {
+public struct Clock146818: ~Copyable {
   /// The bytes, registers A to D among them.
   private var bytes: InlineArray<128, UInt8>
   private var index: UInt8 = 0
@@ -73,6 +73,9 @@ public struct Clock146818 {
   /// The level of IRQ 8.
   public var interruptLine: Bool { bytes[Index.c] & Bit.interruptRequest != 0 }
 
+  /// When IRQ 8 rises next; `MachineTime.max` if it does not, or only after register C has been read.
+  public private(set) var nextDeadline = MachineTime.max
+
   /// Whether the guest has masked NMIs, bit 7 of port 0x70.
   public private(set) var masksNMI = false
 
@@ -88,6 +91,7 @@ public struct Clock146818 {
     case Index.c:
       let flags = bytes[selected]
       bytes[selected] = 0
+      updateDeadline()
       return flags
     default:
       return bytes[selected]
@@ -112,6 +116,7 @@ public struct Clock146818 {
         seconds = 0
         ticks = 32768 / 2
       }
+      updateDeadline()
     case Index.b:
       bytes[selected] = value & Bit.set != 0 ? value & ~Bit.updateEnded : value
       updateInterruptRequest()
@@ -119,6 +124,8 @@ public struct Clock146818 {
       break
     default:
       bytes[selected] = value
+      // The time of day and the alarm are the first six.
+      if selected <= Index.hourAlarm { updateDeadline() }
     }
   }
 
@@ -164,6 +171,7 @@ public struct Clock146818 {
   private mutating func updateInterruptRequest() {
     let flags = bytes[Index.c] & 0x70
     bytes[Index.c] = flags | (flags & bytes[Index.b] != 0 ? Bit.interruptRequest : 0)
+    updateDeadline()
   }
 
   /// The periodic interrupt comes when the ticks of 32768 Hz, shifted right by this, change.
@@ -176,22 +184,20 @@ public struct Clock146818 {
     }
   }
 
-  /// When IRQ 8 rises next; `MachineTime.max` if it does not, or only after register C has been read.
-  public var nextDeadline: MachineTime {
+  private mutating func updateDeadline() {
+    nextDeadline = .max
     let enabled = bytes[Index.b] & (Bit.periodic | Bit.alarm | Bit.updateEnded)
-    guard enabled != 0, isRunning, !interruptLine else { return .max }
-    var deadline = MachineTime.max
+    guard enabled != 0, isRunning, !interruptLine else { return }
     if enabled & Bit.periodic != 0, let shift = periodicShift {
-      deadline = time(ofTick: ((ticks >> shift) + 1) << shift)
+      nextDeadline = time(ofTick: ((ticks >> shift) + 1) << shift)
     }
-    guard !isSet else { return deadline }
+    guard !isSet else { return }
     if enabled & Bit.updateEnded != 0 {
-      deadline = min(deadline, time(ofTick: (seconds + 1) &* 32768))
+      nextDeadline = min(nextDeadline, time(ofTick: (seconds + 1) &* 32768))
     }
     if enabled & Bit.alarm != 0, let wait = secondsToAlarm(after: calendarTime.secondOfDay) {
-      deadline = min(deadline, time(ofTick: (seconds + wait) &* 32768))
+      nextDeadline = min(nextDeadline, time(ofTick: (seconds + wait) &* 32768))
     }
-    return deadline
   }
 
   private func time(ofTick tick: UInt64) -> MachineTime {

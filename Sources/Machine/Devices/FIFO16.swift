@@ -1,5 +1,5 @@
 /// Sixteen bytes, first in, first out: a FIFO of a 16550A.
-struct FIFO16 {
+struct FIFO16: ~Copyable {
   private var bytes = InlineArray<16, UInt8>(repeating: 0)
   private var first: UInt8 = 0
   /// How many bytes it holds, 0 to 16.

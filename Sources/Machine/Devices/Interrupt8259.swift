@@ -2,7 +2,7 @@
 ///
 /// It knows its eight inputs by their level, and answers two questions: whether its INT output is active, and which
 /// input an acknowledgement takes. It does nothing by itself; ``Interrupt8259Pair`` wires two of them as a PC does.
-public struct Interrupt8259 {
+public struct Interrupt8259: ~Copyable {
   /// The levels of the inputs IR0 to IR7, one bit each.
   public private(set) var lines: UInt8 = 0
   /// The inputs that are level-triggered by the edge/level control register; the others are edge-triggered.

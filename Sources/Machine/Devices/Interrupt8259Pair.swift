@@ -1,7 +1,7 @@
 /// The two 8259A of a PC: IRQ 0 to 7 on the master, IRQ 8 to 15 on a slave behind the master's input 2.
 ///
 /// Ports 0x20, 0x21 (master), 0xa0, 0xa1 (slave), 0x4d0 and 0x4d1 (edge/level control).
-public struct Interrupt8259Pair {
+public struct Interrupt8259Pair: ~Copyable {
   private var master = Interrupt8259(isMaster: true)
   private var slave = Interrupt8259(isMaster: false)
 

@@ -1,7 +1,7 @@
 /// The 8254 programmable interval timer of a PC, ports 0x40 to 0x43.
 ///
 /// Channel 0 drives IRQ 0, channel 2 the speaker; the GATE of channel 2 is bit 0 of port 0x61.
-public struct Timer8254 {
+public struct Timer8254: ~Copyable {
   private var channels = InlineArray<3, TimerChannel8254> { TimerChannel8254(gate: $0 != 2) }
 
   /// Whether the output of channel 0 has risen and nobody has taken notice yet.

@@ -2,7 +2,7 @@
 ///
 /// What a counter shows is a function of the clock tick, not of how often it is looked at. Its state is that of the
 /// tick of the last call of ``advance(to:)``, which must come before every other call.
-public struct TimerChannel8254 {
+public struct TimerChannel8254: ~Copyable {
   /// The six modes, by the names of the 8254's data sheet.
   public enum Mode: UInt8, Sendable, CaseIterable {
     /// Mode 0.

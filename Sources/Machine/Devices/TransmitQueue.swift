@@ -1,7 +1,7 @@
 /// The bytes that the guest has sent and the host has not taken yet, first in, first out.
 ///
 /// Its memory is its creator's and must outlive it.
-public struct TransmitQueue {
+public struct TransmitQueue: ~Copyable {
   private let storage: UnsafeMutableBufferPointer<UInt8>
   private var first = 0
   /// How many bytes it holds.

@@ -2,8 +2,8 @@
 ///
 /// Sending takes no time: a byte is in the ``TransmitQueue`` as soon as there is room. While there is none the
 /// transmitter is busy, so that nothing is lost. Receiving goes at the host's pace.
-public struct UART16550A {
-  private var queue: TransmitQueue
+public struct UART16550A: ~Copyable {
+  @usableFromInline private(set) var queue: TransmitQueue
   private var receiver = FIFO16()
   private var transmitter = FIFO16()
 
@@ -38,7 +38,7 @@ public struct UART16550A {
   }
 
   /// Makes a port as firmware leaves it, at 9600 baud with eight data bits and no parity, that sends into `queue`.
-  public init(queue: TransmitQueue) {
+  public init(queue: consuming TransmitQueue) {
     self.queue = queue
   }
 
@@ -122,6 +122,7 @@ public struct UART16550A {
   }
 
   /// Whether there is a byte for the host to take.
+  @inlinable
   public var hasTransmitted: Bool { queue.count > 0 }
 
   /// Takes the oldest byte that the guest has sent.
