@@ -40,7 +40,7 @@ public struct VirtualMachine: ~Copyable {
   ///
   /// - Parameter backing: the physical address where the guest's memory begins.
   public init(
-    memory: GuestMemory, backing: PhysicalAddress, tables: consuming ExtendedPageTables, bus: IOBus, clock: MachineClock, cpuid: CPUIDTable,
+    memory: GuestMemory, backing: PhysicalAddress, tables: consuming ExtendedPageTables, bus: consuming IOBus, clock: MachineClock, cpuid: CPUIDTable,
     msrs: MSRPolicy, xcr0: XCR0Policy
   ) {
     self.memory = memory
