@@ -24,9 +24,6 @@ public final class ProcessorModel: @unchecked Sendable {
   public var onFault: ((ModelFault) -> Void)?
   /// What the guest does, oldest first; each VM entry that succeeds takes one away.
   public var script: [ScriptedExit] = []
-  /// What finds fault with the current VMCS at a VM entry that has passed the basic checks.
-  public var entryCheck: ((ProcessorModel) -> VMEntryFailure?)?
-
   /// Whether an instruction that loaded SS precedes the next VM entry.
   public var isBlockedByMOVSS = false
   /// How many critical sections the code is in.
@@ -97,15 +94,6 @@ public final class ProcessorModel: @unchecked Sendable {
   /// Forgets the trace so far.
   public func clearTrace() { trace = AccessTrace() }
 
-  /// Makes the execution number `occurrence`, counted from 1 and from now, of `instruction` fail; with `field`, only
-  /// executions with that encoding count.
-  public func inject(
-    _ failure: InjectedFailure, into instruction: VMXInstruction, occurrence: Int = 1, field: VMCSFieldEncoding? = nil
-  ) {
-    injections.append(
-      FaultInjection(instruction: instruction, field: field, countdown: occurrence, failure: failure))
-  }
-
   // MARK: What instructions share
 
   func record(_ access: ProcessorAccess, _ outcome: VMXOutcome = .succeed) {
@@ -121,30 +109,10 @@ public final class ProcessorModel: @unchecked Sendable {
     endProcess("ProcessorModel \(configuration.name): \(fault)\n")
   }
 
-  /// How the injected failure that `instruction` has to suffer now ends it; nil if none is due.
-  func injectedOutcome(_ instruction: VMXInstruction, _ field: VMCSFieldEncoding? = nil) -> VMXOutcome? {
-    var due: InjectedFailure?
-    for index in injections.indices
-    where injections[index].instruction == instruction
-      && (injections[index].field == nil || injections[index].field == field)
-    {
-      injections[index].countdown -= 1
-      if injections[index].countdown == 0, due == nil { due = injections[index].failure }
-    }
-    injections.removeAll { $0.countdown <= 0 }
-    switch due {
-    case nil: return nil
-    case .failInvalid: return .failInvalid
-    case .failValid(let error):
-      current?[VMCSField.vmInstructionError.encoding] = UInt64(error.rawValue)
-      return .failValid
-    }
-  }
-
   /// VMfail: VMfailValid with `error` if there is a current VMCS, otherwise VMfailInvalid.
   func fail(_ error: VMInstructionError) -> VMXOutcome {
     guard let current else { return .failInvalid }
-    current[VMCSField.vmInstructionError.encoding] = UInt64(error.rawValue)
+    current[.vmInstructionError] = error
     return .failValid
   }
 

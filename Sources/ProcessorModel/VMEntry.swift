@@ -4,42 +4,39 @@ import VMCS
 extension ProcessorModel {
   /// Executes VMLAUNCH or VMRESUME, then what the script says, up to the VM exit.
   public func enter(_ registers: UnsafeMutablePointer<GuestRegisters>, resume: Bool) -> VMXOutcome {
-    let outcome = injectedOutcome(resume ? .vmresume : .vmlaunch) ?? basicChecks(resume: resume)
-    guard outcome == .succeed, let current else {
+    let result = entryResult(resume: resume)
+    guard case .exit(let failure) = result, let current else {
+      let outcome: VMXOutcome = if case .instructionFailed(let outcome) = result { outcome } else { .failInvalid }
       record(resume ? .vmresume : .vmlaunch, outcome)
       return outcome
     }
-    switch entryCheck?(self) {
-    case .instruction(let error):
-      let outcome = fail(error)
-      record(resume ? .vmresume : .vmlaunch, outcome)
-      return outcome
-    case .guestState(let qualification):
-      record(resume ? .vmresume : .vmlaunch)
-      failEntry(current, .vmEntryFailureInvalidGuestState, qualification)
-    case .msrLoading(let entry):
-      record(resume ? .vmresume : .vmlaunch)
-      failEntry(current, .vmEntryFailureMSRLoading, entry)
-    case nil:
-      record(resume ? .vmresume : .vmlaunch)
-      guard !script.isEmpty else {
-        fault(.scriptExhausted)
-        return .failInvalid
-      }
+    record(resume ? .vmresume : .vmlaunch)
+    if let failure {
+      failEntry(current, failure.reason, failure.qualification)
+    } else if script.isEmpty {
+      fault(.scriptExhausted)
+      return .failInvalid
+    } else {
       current.launchState = .launched
       run(script.removeFirst(), registers, current)
     }
     return .succeed
   }
 
-  /// SDM, "Basic VM-Entry Checks".
-  private func basicChecks(resume: Bool) -> VMXOutcome {
-    guard requireVMXOperation(resume ? "VMRESUME" : "VMLAUNCH"), let current else { return .failInvalid }
-    if isBlockedByMOVSS { return fail(.vmEntryWithEventsBlockedByMOVSS) }
-    if !resume, current.launchState != .clear { return fail(.vmlaunchWithNonClearVMCS) }
-    if resume, current.launchState != .launched { return fail(.vmresumeWithNonLaunchedVMCS) }
-    if resume, current.wasActiveAtVMXOFF { return fail(.vmresumeAfterVMXOFF) }
-    return .succeed
+  /// What VMLAUNCH or VMRESUME does: fails, or ends with a VM exit, which tells of a VM-entry failure or comes from the guest.
+  enum EntryResult {
+    case instructionFailed(VMXOutcome)
+    case exit((reason: BasicExitReason, qualification: UInt64)?)
+  }
+
+  private func entryResult(resume: Bool) -> EntryResult {
+    let injected = injectedFailure(resume ? .vmresume : .vmlaunch)
+    if let outcome = injected.flatMap(outcome) { return .instructionFailed(outcome) }
+    guard requireVMXOperation(resume ? "VMRESUME" : "VMLAUNCH") else { return .instructionFailed(.failInvalid) }
+    if let failure = checkEntry(resume: resume) { return failure }
+    if resume, current?.wasActiveAtVMXOFF == true { return .instructionFailed(fail(.vmresumeAfterVMXOFF)) }
+    if case .entryFailure(let reason, let qualification) = injected { return .exit((reason, qualification)) }
+    return .exit(nil)
   }
 
   /// SDM, "VM-Entry Failures During or After Loading Guest State": little of what a VM exit does happens.
@@ -57,6 +54,7 @@ extension ProcessorModel {
     deliverEvent(vmcs, isInterrupted: exit.idtVectoringInformation?.valid ?? false)
     exit.guest?(&registers.pointee, self)
     record(.vmExit(exit.reason))
+    checkPossible(exit, vmcs)
     recordExitInformation(exit, vmcs)
     saveGuestState(exit, vmcs)
     loadHostState(vmcs)

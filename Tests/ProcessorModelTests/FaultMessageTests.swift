@@ -16,7 +16,7 @@ struct FaultMessageTests {
   @Test("An exhausted script ends the process with a message")
   func exhaustedScript() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let model = ProcessorModel.withCurrentVMCS()
+      let model = ProcessorModel.withGuest()
       model.onFault = nil
       _ = model.enter(resume: false)
     }

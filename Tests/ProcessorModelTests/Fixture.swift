@@ -37,6 +37,28 @@ extension ProcessorModel {
     return model
   }
 
+  /// A processor whose current VMCS has controls and host state with which a guest can run and exit.
+  static func withGuest(
+    _ configuration: Configuration = .skylakeX, exit: PrimaryVMExitControls = [], entry: VMEntryControls = []
+  ) -> Self {
+    let model = withCurrentVMCS(configuration)
+    func fixed(_ msr: UInt32) -> UInt32 { UInt32(truncatingIfNeeded: configuration.capabilityMSR(msr) ?? 0) }
+    model.setContents(of: .pinBasedVMExecutionControls, to: .init(rawValue: fixed(0x481)))
+    model.setContents(
+      of: .primaryProcessorBasedVMExecutionControls, to: .init(rawValue: fixed(0x482)).union(.hltExiting))
+    model.setContents(
+      of: .primaryVMExitControls,
+      to: .init(rawValue: fixed(0x48F)).union(exit).union(.hostAddressSpaceSize))
+    model.setContents(of: .vmEntryControls, to: .init(rawValue: fixed(0x490)).union(entry))
+    model.setContents(of: .vmEntryInterruptionInformation, to: .init(rawValue: 0))
+    model.setContents(of: .guestInterruptibilityState, to: .init(rawValue: 0))
+    model.setContents(of: .guestActivityState, to: .active)
+    model.setContents(of: .hostCR0, to: CR0(rawValue: 0x8001_0033))
+    model.setContents(of: .hostCR3, to: 0x5000)
+    model.setContents(of: .hostCR4, to: CR4(rawValue: 0x2020))
+    return model
+  }
+
   /// Enters the guest with arbitrary registers.
   func enter(resume: Bool) -> VMXOutcome {
     var registers = GuestRegisters()

@@ -24,7 +24,7 @@ struct InstrumentationTests {
     model.wbinvd()
     _ = model.invept(2, 0)
     _ = model.invvpid(2, 0, 0)
-    model.script = [ScriptedExit(.hlt)]
+    model.script = [ScriptedExit(.tripleFault)]
     _ = model.enter(resume: false)
     _ = model.vmclear(region)
     model.exitCritical()
@@ -35,7 +35,7 @@ struct InstrumentationTests {
         .vmread(VMCSFieldEncoding(rawValue: 0x7FFE), 0), .exitCritical, .rdmsr(0x277, 0x0007_0406_0007_0406),
         .write(.cr2, 5), .cpuid(leaf: 1, subleaf: 0), .read(.timestampCounter, 100), .wbinvd,
         .invept(type: 2, eptPointer: 0), .invvpid(type: 2, vpid: 0, linearAddress: 0), .vmlaunch,
-        .vmExit(ExitReason(rawValue: 12)), .vmclear(region), .exitCritical,
+        .vmExit(ExitReason(rawValue: 2)), .vmclear(region), .exitCritical,
       ])
     #expect(
       model.trace.entries.map(\.criticalNesting) == [1, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0])

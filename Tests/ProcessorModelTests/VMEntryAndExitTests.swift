@@ -4,26 +4,9 @@ import VMCS
 
 @Suite("VM entries and VM exits")
 struct VMEntryAndExitTests {
-  /// A processor whose current VMCS has controls and host state that a VM exit can load.
-  private func model(
-    exit: PrimaryVMExitControls = [.hostAddressSpaceSize], entry: VMEntryControls = [],
-    _ configuration: ProcessorModel.Configuration = .skylakeX
-  ) -> ProcessorModel {
-    let model = ProcessorModel.withCurrentVMCS(configuration)
-    model.setContents(of: .primaryVMExitControls, to: exit)
-    model.setContents(of: .vmEntryControls, to: entry)
-    model.setContents(of: .vmEntryInterruptionInformation, to: .init(rawValue: 0))
-    model.setContents(of: .guestInterruptibilityState, to: .init(rawValue: 0))
-    model.setContents(of: .guestActivityState, to: .active)
-    model.setContents(of: .hostCR0, to: CR0(rawValue: 0x8001_0033))
-    model.setContents(of: .hostCR3, to: 0x5000)
-    model.setContents(of: .hostCR4, to: CR4(rawValue: 0x2020))
-    return model
-  }
-
   @Test("A VM exit records what the script says, and clears what has no information")
   func exitInformation() {
-    let model = model()
+    let model = ProcessorModel.withGuest()
     var first = ScriptedExit(.exceptionOrNMI, qualification: 0x1234)
     first.interruptionInformation = .init(rawValue: 0x8000_0B0E)
     first.interruptionErrorCode = 5
@@ -57,7 +40,7 @@ struct VMEntryAndExitTests {
 
   @Test("The guest sees and changes its registers, and the processor")
   func guestRuns() {
-    let model = model()
+    let model = ProcessorModel.withGuest()
     var exit = ScriptedExit(.cpuid)
     exit.guest = { registers, model in
       registers.rax = registers.rbx + 1
@@ -77,7 +60,7 @@ struct VMEntryAndExitTests {
     "Guest state is saved only where the VM-exit controls say so",
     arguments: [PrimaryVMExitControls.saveDebugControls, .saveIA32PAT, .saveIA32EFER, .saveVMXPreemptionTimerValue, []])
   func savedState(_ control: PrimaryVMExitControls) {
-    let model = model(exit: [.hostAddressSpaceSize, control])
+    let model = ProcessorModel.withGuest(exit: control)
     model.setContents(of: .guestDR7, to: DR7(rawValue: 1))
     model.setContents(of: .guestIA32PAT, to: IA32PAT(rawValue: 1))
     model.setContents(of: .guestIA32EFER, to: IA32EFER(rawValue: 1))
@@ -98,7 +81,7 @@ struct VMEntryAndExitTests {
   @Test("A VM exit stores IA32_EFER.LMA into the VM-entry controls where IA32_VMX_MISC says so")
   func longModeActive() {
     for (configuration, stores) in [(ProcessorModel.Configuration.skylakeX, true), (.nehalem, false)] {
-      let model = model(configuration)
+      let model = ProcessorModel.withGuest(configuration)
       var enabling = ScriptedExit(.hlt)
       enabling[.guestIA32EFER] = IA32EFER(rawValue: 0x500)
       var disabling = ScriptedExit(.hlt)
@@ -113,13 +96,9 @@ struct VMEntryAndExitTests {
     }
   }
 
-  private func model(_ configuration: ProcessorModel.Configuration) -> ProcessorModel {
-    model(exit: [.hostAddressSpaceSize], entry: [], configuration)
-  }
-
   @Test("A VM exit loads the host state")
   func hostState() {
-    let model = model(exit: [.hostAddressSpaceSize, .loadIA32PAT])
+    let model = ProcessorModel.withGuest(exit: .loadIA32PAT)
     // ET, CD and NW keep their values, which are 1, 0 and 0.
     model.setContents(of: .hostCR0, to: CR0(rawValue: 0xE001_0023))
     model.setContents(of: .hostIA32PAT, to: IA32PAT(rawValue: 0x0606))
@@ -148,11 +127,11 @@ struct VMEntryAndExitTests {
       (0x8000_0306, 0b1001, false, 0, 0b1000),
     ]
     for (information, before, isInterrupted, activity, after) in table {
-      let model = model()
+      let model = ProcessorModel.withGuest()
       model.setContents(of: .vmEntryInterruptionInformation, to: .init(rawValue: information))
       model.setContents(of: .guestInterruptibilityState, to: .init(rawValue: before))
       model.setContents(of: .guestActivityState, to: .hlt)
-      var exit = ScriptedExit(.eptViolation)
+      var exit = ScriptedExit(.tripleFault)
       if isInterrupted { exit.idtVectoringInformation = .init(rawValue: information) }
       model.script = [exit]
       _ = model.enter(resume: false)
@@ -165,16 +144,16 @@ struct VMEntryAndExitTests {
   @Test(
     "A VM-entry failure after loading guest state sets bit 31, loads host state and does nothing else",
     arguments: [
-      (VMEntryFailure.guestState(qualification: 4), UInt32(0x8000_0021), UInt64(4)),
-      (.msrLoading(entry: 2), 0x8000_0022, 2),
+      (BasicExitReason.vmEntryFailureInvalidGuestState, UInt64(4)), (.vmEntryFailureMSRLoading, 2),
+      (.vmEntryFailureMachineCheck, 0),
     ])
-  func lateFailure(_ failure: VMEntryFailure, _ reason: UInt32, _ qualification: UInt64) {
-    let model = model()
+  func lateFailure(_ reason: BasicExitReason, _ qualification: UInt64) {
+    let model = ProcessorModel.withGuest()
     model.setContents(of: .vmEntryInterruptionInformation, to: .init(rawValue: 0x8000_0020))
     model.script = [ScriptedExit(.hlt)]
-    model.entryCheck = { _ in failure }
+    model.inject(.entryFailure(reason, qualification: qualification), into: .vmlaunch)
     #expect(model.enter(resume: false) == .succeed)
-    #expect(model.contents(of: .exitReason)?.rawValue == reason)
+    #expect(model.contents(of: .exitReason)?.rawValue == 0x8000_0000 | UInt32(reason.rawValue))
     #expect(model.contents(of: .exitQualification) == qualification)
     #expect(model.contents(of: .vmEntryInterruptionInformation)?.rawValue == 0x8000_0020)
     #expect(model.currentVMCS.flatMap { model.isLaunched($0) } == false)
@@ -184,12 +163,60 @@ struct VMEntryAndExitTests {
 
   @Test("A scripted change of a field that the processor does not have is a fault")
   func impossibleChange() {
-    let model = model(.nehalem)
+    let model = ProcessorModel.withGuest(.nehalem)
     var exit = ScriptedExit(.hlt)
     exit[.guestUINV] = GuestUINV(rawValue: 1)
     exit[.hostCR3] = 1
     model.script = [exit]
     _ = model.enter(resume: false)
     #expect(model.faults.count == 2)
+  }
+
+  @Test("A scripted exit that the controls do not cause is a fault")
+  func impossibleExit() {
+    // Each with the controls that make it possible, in a processor with every control.
+    let table: [(BasicExitReason, (ProcessorModel) -> Void)] = [
+      (.nmiWindow, { $0.add(.nmiWindowExiting) }), (.interruptWindow, { $0.add(.interruptWindowExiting) }),
+      (.rdtsc, { $0.add(.rdtscExiting) }), (.movDR, { $0.add(.movDRExiting) }),
+      (.ioInstruction, { $0.add(.useIOBitmaps) }), (.ioInstruction, { $0.add(.unconditionalIOExiting) }),
+      (.monitorTrapFlag, { $0.add(.monitorTrapFlag) }), (.tprBelowThreshold, { $0.add(.useTPRShadow) }),
+      (.eptViolation, { $0.add(secondary: .enableEPT) }), (.rdseed, { $0.add(secondary: .rdseedExiting) }),
+      (.pageModificationLogFull, { $0.add(secondary: .enablePML) }),
+      (.externalInterrupt, { $0.setContents(of: .pinBasedVMExecutionControls, to: .externalInterruptExiting) }),
+    ]
+    for (reason, enable) in table {
+      for isEnabled in [false, true] {
+        let model = ProcessorModel.withGuest(.everything)
+        if isEnabled { enable(model) }
+        model.script = [ScriptedExit(reason)]
+        #expect(model.enter(resume: false) == .succeed)
+        #expect(model.faults.isEmpty == isEnabled, "exit reason \(reason.rawValue)")
+      }
+    }
+  }
+
+  @Test("An external interrupt has a vector exactly if the VM exit acknowledges it")
+  func acknowledgement() {
+    for (acknowledges, hasVector) in [(false, false), (false, true), (true, false), (true, true)] {
+      let model = ProcessorModel.withGuest(exit: acknowledges ? .acknowledgeInterruptOnExit : [])
+      model.setContents(of: .pinBasedVMExecutionControls, to: .externalInterruptExiting)
+      var exit = ScriptedExit(.externalInterrupt)
+      if hasVector { exit.interruptionInformation = .init(rawValue: 0x8000_0020) }
+      model.script = [exit]
+      _ = model.enter(resume: false)
+      #expect(model.faults.isEmpty == (acknowledges == hasVector))
+    }
+  }
+}
+
+extension ProcessorModel {
+  fileprivate func add(_ control: PrimaryProcessorBasedVMExecutionControls) {
+    let field = VMCSField.primaryProcessorBasedVMExecutionControls
+    setContents(of: field, to: (contents(of: field) ?? []).union(control))
+  }
+
+  fileprivate func add(secondary control: SecondaryProcessorBasedVMExecutionControls) {
+    add(.activateSecondaryControls)
+    setContents(of: .secondaryProcessorBasedVMExecutionControls, to: control)
   }
 }

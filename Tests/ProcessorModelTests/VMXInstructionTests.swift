@@ -37,9 +37,7 @@ private let off: @Sendable () -> ProcessorModel = {
 private let root: @Sendable () -> ProcessorModel = { .inVMXOperation() }
 private let loaded: @Sendable () -> ProcessorModel = { .withCurrentVMCS() }
 private let launched: @Sendable () -> ProcessorModel = {
-  let model = ProcessorModel.withCurrentVMCS()
-  model.setContents(of: .hostCR0, to: CR0(rawValue: 0x8000_0031))
-  model.setContents(of: .hostCR4, to: CR4(rawValue: 0x2020))
+  let model = ProcessorModel.withGuest()
   model.script = [ScriptedExit(.hlt)]
   _ = model.enter(resume: false)
   return model
@@ -144,12 +142,8 @@ struct VMXInstructionTests {
       $0.isBlockedByMOVSS = true
       return $0.enter(resume: false)
     },
-    .init("VMLAUNCH without a script", on: loaded, .failInvalid, fault: "the guest was entered") {
+    .init("VMLAUNCH without a script", on: { .withGuest() }, .failInvalid, fault: "the guest was entered") {
       $0.enter(resume: false)
-    },
-    .init("VMLAUNCH that a check rejects", on: loaded, .failValid, error: 7) {
-      $0.entryCheck = { _ in .instruction(.vmEntryWithInvalidControlFields) }
-      return $0.enter(resume: false)
     },
   ]
 
