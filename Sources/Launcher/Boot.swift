@@ -1,3 +1,4 @@
+import Machine
 import SystemPackage
 
 /// What is booted: the files, the command lines and the amount of memory.
@@ -27,15 +28,17 @@ public struct Boot: Sendable {
   public var memory: MemorySize
   /// Whether Skep counts exits, VMREADs, VMWRITEs and instructions.
   public var isMetered: Bool
+  /// Whether Skep maps guest memory page by page when it is first touched, instead of all at the start.
+  public var mapsOnDemand: Bool
 
   /// Checks all that can be checked before anything is started.
   public init(
     method: Method, kernel: InputFile, initrd: InputFile? = nil, commandLine: String = defaultCommandLine,
-    memory: MemorySize = .mebibytes(256), isMetered: Bool = true
+    memory: MemorySize = .mebibytes(256), isMetered: Bool = true, mapsOnDemand: Bool = false
   ) throws(LaunchProblem) {
     if let control = commandLine.unicodeScalars.first(where: { $0.value < 0x20 || $0.value == 0x7f }) {
       throw LaunchProblem(
-        "--append contains the control character U+00\(control.value < 16 ? "0" : "")\(String(control.value, radix: 16))",
+        "--append contains the control character U+00\(control.value < 16 ? "0" : "")\(String(control.value, radix: 16, uppercase: true))",
         remedy: "A kernel command line is a single line of text.")
     }
     guard Self.memoryBounds.contains(memory) else {
@@ -49,6 +52,31 @@ public struct Boot: Sendable {
     self.commandLine = commandLine
     self.memory = memory
     self.isMetered = isMetered
+    self.mapsOnDemand = mapsOnDemand
+    try checkPlacement()
+  }
+
+  /// Checks the kernel's setup header, and that kernel, initrd and command line go into the guest's memory: the same
+  /// checks by the same code as in the hypervisor.
+  private func checkPlacement() throws(LaunchProblem) {
+    let bytes = try kernel.contents()
+    // A closure that throws cannot be typed through withUnsafeBytes, so the message is passed out.
+    let message: ErrorMessage? = bytes.withUnsafeBytes { bytes in
+      do throws(LinuxKernelError) {
+        let kernel = try LinuxKernel(bytes)
+        do throws(LinuxLoaderError) {
+          _ = try LinuxPlacement(
+            kernel: kernel, initrdByteCount: initrd?.size.bytes, commandLineByteCount: UInt64(commandLine.utf8.count),
+            layout: GuestMemoryLayout(byteCount: memory.bytes))
+        } catch {
+          return error.message
+        }
+      } catch {
+        return error.message
+      }
+      return nil
+    }
+    if let message { throw LaunchProblem("\(kernel.path): \(message)") }
   }
 
   /// The memory of the emulated machine: the guest's, the modules as GRUB loads them, and Skep itself.
@@ -71,26 +99,28 @@ public struct Boot: Sendable {
     var lines: [String]
     switch method {
     case .hypervisor:
-      // GRUB writes a word that has a space in it as "append=…" with \ before ", ' and \: the hypervisor undoes that.
+      // The guest's command line is last and has no end: GRUB writes \ before each ", ' and \ in it, which the
+      // hypervisor takes away again, and " around a word with a space in it, so each word is one of its own.
       let words = [
-        "memory=\(memory.bytes)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)", "append=\(commandLine)",
+        "memory=\(memory.bytes)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)",
+        "on-demand=\(mapsOnDemand ? 1 : 0)",
       ]
       lines = [
-        "multiboot2 /skep.elf " + words.map(quoted).joined(separator: " "),
+        "multiboot2 /skep.elf " + quoted(words + ["append=" + commandLine]),
         "module2 /kernel kernel",
       ]
       if initrd != nil { lines.append("module2 /initrd initrd") }
     case .native:
-      lines = ["linux /kernel " + commandLine.split(separator: " ").map { quoted(String($0)) }.joined(separator: " ")]
+      lines = ["linux /kernel " + quoted([commandLine])]
       if initrd != nil { lines.append("initrd /initrd") }
     }
     return (lines + ["boot", ""]).joined(separator: "\n")
   }
 
-  /// `word` as GRUB's script language takes it unchanged.
-  private func quoted(_ word: String) -> String {
-    var result = "'"
-    for character in word { result += character == "'" ? "'\\''" : String(character) }
-    return result + "'"
+  /// `texts` as GRUB's script language takes them unchanged, word for word; an empty word stands for a second space.
+  private func quoted(_ texts: [String]) -> String {
+    texts.joined(separator: " ").split(separator: " ", omittingEmptySubsequences: false).map { word in
+      "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }.joined(separator: " ")
   }
 }

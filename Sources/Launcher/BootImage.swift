@@ -34,10 +34,10 @@ public struct BootImage: Sendable {
       [
         "--directory=\(Self.modules)", "--compress=no", "--fonts=", "--locales=", "--themes=",
         "--install-modules=multiboot2 linux iso9660 biosdisk normal", "--output=\(path)",
-      ] + files.map { "\($0.0)=\(escaped($0.1))" })
+      ] + files.map { "\($0.0)=\(escaped($0.1))" }, using: directory)
     guard status.isSuccess else {
       unlink(path.string)
-      throw failure(path, output)
+      throw failure(path, status, output)
     }
   }
 
@@ -58,13 +58,12 @@ public struct BootImage: Sendable {
     }
   }
 
-  private func failure(_ path: FilePath, _ output: String) -> LaunchProblem {
+  private func failure(_ path: FilePath, _ status: TerminationStatus, _ output: String) -> LaunchProblem {
     if output.contains("xorriso not found") || output.contains("xorriso: not found") {
       return Tool.imageMaker.missing("xorriso")
     }
-    let lines = output.split(separator: "\n").suffix(8).map { "      \($0)" }.joined(separator: "\n")
-    let reason =
-      output.contains("No space left") ? "the disk is full" : "grub-mkrescue failed:\n\(lines)"
+    let lines = output.split(separator: "\n").suffix(8).map { "\n      \($0)" }.joined()
+    let reason = output.contains("No space left") ? "the disk is full" : "grub-mkrescue failed (\(status))\(lines)"
     return LaunchProblem(
       "the boot image \(path) cannot be written: \(reason)",
       remedy: "Check that its directory exists, has room and can be written to.")

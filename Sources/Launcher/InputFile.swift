@@ -27,14 +27,14 @@ public struct InputFile: Equatable, Sendable {
     size = MemorySize(bytes: UInt64(status.st_size))
   }
 
-  /// The first `count` bytes of the file, or all of a shorter one.
-  public func prefix(_ count: Int) throws(LaunchProblem) -> [UInt8] {
+  /// All bytes of the file.
+  func contents() throws(LaunchProblem) -> [UInt8] {
     do {
       let file = try FileDescriptor.open(path, .readOnly)
       defer { try? file.close() }
-      var bytes = [UInt8](repeating: 0, count: count)
+      var bytes = [UInt8](repeating: 0, count: Int(size.bytes))
       var length = 0
-      while length < count {
+      while length < bytes.count {
         let read = try bytes.withUnsafeMutableBytes { try file.read(into: .init(rebasing: $0[length...])) }
         if read == 0 { break }
         length += read

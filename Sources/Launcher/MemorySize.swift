@@ -34,15 +34,17 @@ public struct MemorySize: Equatable, Comparable, Sendable, CustomStringConvertib
     (bytes >> 20) + (bytes & 0xf_ffff == 0 ? 0 : 1)
   }
 
-  /// The amount in the largest unit that shows it exactly, or in MiB with one decimal.
+  /// The amount in the largest unit that it fills; in MiB or KiB with one decimal unless it is exact.
   public var description: String {
-    if bytes < 1024 { return "\(bytes) bytes" }
-    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] as [(UInt64, String)]
-    where bytes >> shift != 0 && bytes & (1 << shift - 1) == 0 {
-      return "\(bytes >> shift) \(unit)"
+    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] as [(UInt64, String)] where bytes >> shift != 0 {
+      let whole = bytes >> shift
+      let rest = bytes & ((1 << shift) - 1)
+      if rest == 0 { return "\(whole) \(unit)" }
+      if shift == 30 { continue }
+      let tenths = whole * 10 + ((rest * 10 + (1 << (shift - 1))) >> shift)
+      return "\(tenths / 10).\(tenths % 10) \(unit)"
     }
-    let tenths = (bytes / 104_857) + (bytes % 104_857 == 0 ? 0 : 1)
-    return "\(tenths / 10).\(tenths % 10) MiB"
+    return "\(bytes) bytes"
   }
 
   public static func < (a: MemorySize, b: MemorySize) -> Bool { a.bytes < b.bytes }

@@ -129,10 +129,10 @@ public struct Run: Sendable {
   }
 
   private func deadEmulator(_ status: TerminationStatus, _ log: String, _ output: String) -> LaunchProblem {
-    let cause = output.split(separator: "\n").drop { !$0.hasPrefix("Bochs is exiting") }.dropFirst().prefix(1)
-    let lines = (log.split(separator: "\n").suffix(12) + cause).map { "\n      \($0)" }.joined()
+    let reason = output.split(separator: "\n").drop { !$0.hasPrefix("Bochs is exiting") }.dropFirst().first
+    let lines = log.split(separator: "\n").suffix(6).map { "\n      \($0)" }.joined()
     return LaunchProblem(
-      "the emulator died (\(status)) before Skep reported an end; its log ends:\(lines)",
+      "the emulator died (\(status)) before Skep reported an end\(reason.map { ": \($0)" } ?? ""); its log ends:\(lines)",
       remedy: "Run again with --log FILE to keep the whole log.", status: .emulatorDied)
   }
 }

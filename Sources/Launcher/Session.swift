@@ -32,6 +32,7 @@ final class Session: @unchecked Sendable {
   private var lines = LineBuffer()
   private var toGuest: [UInt8] = []
   private var toUser: [UInt8] = []
+  private var isWithinLine = false
   private var cause: Cause?
 
   /// Opens the serial lines. With a script, standard input is left alone; without one, it is the guest's keyboard.
@@ -114,19 +115,25 @@ final class Session: @unchecked Sendable {
 
   private func takeReports() {
     for line in lines.lines(reportLine.read()) {
-      guard let report = Report(line: line) else {
-        progress.note(line)
-        continue
-      }
-      if case .note(let text) = report { progress.note(text) } else { reports.append(report) }
+      let report = Report(line: line) ?? .note(line)
+      if case .note(let text) = report { note(text) } else { reports.append(report) }
       // The hypervisor powers the machine off at once; an emulator that does not end then is ended.
       if case .end = report { deadline = min(deadline ?? .now + .seconds(5), .now + .seconds(5)) }
     }
   }
 
+  /// Says something between the guest's lines, where both go to one terminal.
+  private func note(_ text: String) {
+    if isWithinLine, isatty(STDOUT_FILENO) == 1 { toUser += [0x0d, 0x0a] }
+    writeToUser(atMost: .max)
+    isWithinLine = false
+    progress.note(text)
+  }
+
   private func takeConsole() {
     let output = console.read()
-    if output.isEmpty { return }
+    guard let last = output.last else { return }
+    isWithinLine = last != 0x0a
     toUser += output
     toGuest += script.consume(output)
     if script.isOver { finish(.scriptOver) }

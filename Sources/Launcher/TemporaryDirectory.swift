@@ -21,22 +21,27 @@ struct TemporaryDirectory: Sendable {
   /// The path of the entry `name`.
   func file(_ name: String) -> FilePath { path.appending(name) }
 
-  /// Removes the directory and the files in it; it holds no directories.
-  func remove() {
-    if let entries = opendir(path.string) {
+  /// Removes the directory and all below it.
+  func remove() { path.removeTree() }
+}
+
+extension FilePath {
+  /// Removes the file or the directory at this path, with all below it; what is not there is no fault.
+  fileprivate func removeTree() {
+    // A symbolic link is removed, not followed: unlink succeeds on all that is not a directory.
+    if unlink(string) == 0 { return }
+    if let entries = opendir(string) {
       while let entry = readdir(entries) {
         let name = withUnsafePointer(to: &entry.pointee.d_name) {
           $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
         }
-        unlink(file(name).string)
+        if name != ".", name != ".." { appending(name).removeTree() }
       }
       closedir(entries)
     }
-    rmdir(path.string)
+    rmdir(string)
   }
-}
 
-extension FilePath {
   /// Writes `text` to the file at this path, replacing what was there.
   func write(_ text: String) throws(LaunchProblem) {
     do {

@@ -22,13 +22,16 @@ struct GuestOptions: ParsableArguments {
   @Flag(inversion: .prefixedNo, help: "Count what the guest costs: exits, VMREADs, VMWRITEs, instructions.")
   var metered = true
 
+  @Flag(help: "Map the guest's memory page by page when it is first touched, not all at the start.")
+  var onDemand = false
+
   /// Checks the files and amounts, and puts them together.
   func boot(native: Bool = false) throws -> Boot {
     let kernel = try InputFile(kernel, role: "kernel")
     let initrd = try initrd.map { try InputFile($0, role: "initrd") }
     return try Boot(
       method: native ? .native : .hypervisor(hypervisorImage()), kernel: kernel, initrd: initrd, commandLine: append,
-      memory: memory, isMetered: metered)
+      memory: memory, isMetered: metered, mapsOnDemand: onDemand)
   }
 
   /// The image named by the option, or the one built in the package that this program was built in.

@@ -1,0 +1,125 @@
+import Glibc
+import Testing
+
+@testable import Launcher
+
+/// What is checked before anything is started, and what GRUB is told.
+@Suite("Boot")
+struct BootTests {
+  let scratch: Scratch
+  let kernel: InputFile
+
+  init() throws {
+    scratch = try Scratch()
+    kernel = try InputFile(scratch.kernel(), role: "kernel")
+  }
+
+  private func problem(_ body: () throws -> Void) -> LaunchProblem? {
+    do {
+      try body()
+      return nil
+    } catch {
+      return error as? LaunchProblem
+    }
+  }
+
+  @Test("Files that cannot be used are named, with the reason", arguments: ["missing", "empty", "directory", "fifo"])
+  func files(kind: String) throws {
+    let path = "\(scratch.path)/\(kind)"
+    switch kind {
+    case "empty": _ = try scratch.write([], to: kind)
+    case "directory": #expect(mkdir(path, 0o700) == 0)
+    case "fifo": #expect(mkfifo(path, 0o600) == 0)
+    default: break
+    }
+    let problem = try #require(problem { _ = try InputFile(path, role: "initrd") })
+    let reasons = [
+      "missing": "cannot be read: No such file or directory", "empty": "is empty", "directory": "is not a regular file",
+      "fifo": "is not a regular file",
+    ]
+    #expect(problem.problem == "the initrd \(path) \(reasons[kind]!)")
+    #expect(problem.status == .badInput)
+  }
+
+  @Test(
+    "A boot that cannot be is refused",
+    arguments: [
+      ("a\nb", 256, "--append contains the control character U+000A"),
+      ("a\u{7f}", 256, "--append contains the control character U+007F"),
+      ("", 15, "--memory 15 MiB is out of range"), ("", 1921, "--memory 1921 MiB is out of range"),
+      ("", 16, "too little memory"), (String(repeating: "x", count: 2048), 256, "command line is too long"),
+    ] as [(String, UInt64, String)])
+  func refused(commandLine: String, mebibytes: UInt64, text: String) throws {
+    let problem = try #require(
+      problem {
+        _ = try Boot(method: .native, kernel: kernel, commandLine: commandLine, memory: .mebibytes(mebibytes))
+      })
+    #expect(problem.problem.contains(text))
+    #expect(problem.status == .badInput)
+  }
+
+  @Test(
+    "The guest's command line comes through GRUB unchanged",
+    arguments: [
+      "console=ttyS0", "", "a b", "a  b", " a ", "it's", "''", "a'b'c", #"dyndbg="file foo.c +p" x"#, #"a\b\\c \x41"#,
+      "$x ${y} ; | & < > { } # *", "é",
+    ])
+  func commandLine(text: String) throws {
+    let boot = try Boot(method: .hypervisor(kernel), kernel: kernel, commandLine: text)
+    let line = try #require(boot.configuration.split(separator: "\n").first)
+    let words = grubWords(String(line))
+    #expect(words.first == "multiboot2")
+    let received = words.dropFirst(2).map { word in
+      let escaped = word.reduce(into: "") { $0 += "\\'\"".contains($1) ? "\\\($1)" : String($1) }
+      #expect(!word.contains(" "), "GRUB would put quotation marks around it")
+      return escaped
+    }.joined(separator: " ")
+    let start = try #require(received.range(of: " append="))
+    #expect(unescapedByHypervisor(String(received[start.upperBound...])) == text)
+    #expect(received.hasPrefix("memory=268435456 console=com1 report=com2 metered=1 on-demand=0 append="))
+  }
+
+  /// The words of a line of GRUB's script language that uses single quotation marks only.
+  private func grubWords(_ line: String) -> [String] {
+    var words: [String] = []
+    var word: String?
+    var isQuoted = false
+    var isEscaped = false
+    for character in line {
+      switch character {
+      case _ where isEscaped:
+        word = (word ?? "") + String(character)
+        isEscaped = false
+      case "'":
+        isQuoted.toggle()
+        word = word ?? ""
+      case "\\" where !isQuoted: isEscaped = true
+      case " " where !isQuoted:
+        if let word { words.append(word) }
+        word = nil
+      default: word = (word ?? "") + String(character)
+      }
+    }
+    return words + (word.map { [$0] } ?? [])
+  }
+
+  private func unescapedByHypervisor(_ text: String) -> String {
+    var result = ""
+    var isEscaped = false
+    for character in text {
+      if character == "\\", !isEscaped {
+        isEscaped = true
+      } else {
+        result.append(character)
+        isEscaped = false
+      }
+    }
+    return result
+  }
+}
+
+extension String {
+  fileprivate func range(of text: String) -> Range<String.Index>? {
+    indices.first { self[$0...].hasPrefix(text) }.map { $0..<index($0, offsetBy: text.count) }
+  }
+}
