@@ -37,8 +37,9 @@ public struct Boot: Sendable {
     memory: MemorySize = .mebibytes(256), isMetered: Bool = true, mapsOnDemand: Bool = false
   ) throws(LaunchProblem) {
     if let control = commandLine.unicodeScalars.first(where: { $0.value < 0x20 || $0.value == 0x7f }) {
+      let number = String(0x100 + control.value, radix: 16, uppercase: true).dropFirst()
       throw LaunchProblem(
-        "--append contains the control character U+00\(control.value < 16 ? "0" : "")\(String(control.value, radix: 16, uppercase: true))",
+        "--append contains the control character U+00\(number)",
         remedy: "A kernel command line is a single line of text.")
     }
     guard Self.memoryBounds.contains(memory) else {

@@ -18,7 +18,9 @@ public struct ConsoleScript: Equatable, Sendable {
   private let endsTheRun: Bool
   private var unmatched: [UInt8] = []
 
-  /// Makes a script of `steps`. When the last one types nothing, the run ends as soon as its text is seen.
+  /// Makes a script of `steps`.
+  ///
+  /// When the last one types nothing, the run ends as soon as its text is seen.
   public init(_ steps: [Step] = []) {
     self.steps = steps[...]
     endsTheRun = steps.last.map { $0.typed == nil } ?? false

@@ -29,7 +29,8 @@ public struct Emulator: Sendable {
     let models = try await Self.models()
     guard models.contains(model) else {
       throw LaunchProblem(
-        "--cpu-model \(model) is not a model of this emulator", remedy: "Choose one of: \(models.joined(separator: " "))")
+        "--cpu-model \(model) is not a model of this emulator",
+        remedy: "Choose one of: \(models.joined(separator: " "))")
     }
     for file in Self.firmware where access(file, R_OK) != 0 {
       throw Tool.emulator.missing("the emulator's firmware (\(file))")
@@ -48,7 +49,9 @@ public struct Emulator: Sendable {
     return Array(lines[(header + 1)...].drop { $0.isEmpty }.prefix { !$0.isEmpty })
   }
 
-  /// Bochs' configuration file. File names are relative to the run's own directory.
+  /// Bochs' configuration file.
+  ///
+  /// File names are relative to the run's own directory.
   func configuration(memory: MemorySize, console: String, report: String) -> String {
     let mebibytes = memory.roundedUpMebibytes
     return """

@@ -47,5 +47,6 @@ public struct MemorySize: Equatable, Comparable, Sendable, CustomStringConvertib
     return "\(bytes) bytes"
   }
 
+  /// Whether `a` is less than `b`.
   public static func < (a: MemorySize, b: MemorySize) -> Bool { a.bytes < b.bytes }
 }

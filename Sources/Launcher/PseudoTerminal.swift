@@ -26,7 +26,8 @@ final class PseudoTerminal: Sendable {
     let descriptor = Glibc.open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)
     var unlocked: Int32 = 0
     var number: UInt32 = 0
-    guard descriptor >= 0, ioctl(descriptor, Self.setLock, &unlocked) == 0, ioctl(descriptor, Self.getNumber, &number) == 0
+    guard descriptor >= 0, ioctl(descriptor, Self.setLock, &unlocked) == 0,
+      ioctl(descriptor, Self.getNumber, &number) == 0
     else { throw Self.problem }
     path = "/dev/pts/\(number)"
     let other = Glibc.open(path, O_RDWR | O_NOCTTY | O_CLOEXEC)

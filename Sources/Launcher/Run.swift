@@ -34,7 +34,8 @@ public struct Run: Sendable {
     try await emulator.check()
     let directory = try TemporaryDirectory()
     defer { directory.remove() }
-    progress.step("Making the boot image: " + boot.files.map { "\($0.file.path) (\($0.file.size))" }.joined(separator: ", "))
+    progress.step(
+      "Making the boot image: " + boot.files.map { "\($0.file.path) (\($0.file.size))" }.joined(separator: ", "))
     do {
       try await BootImage(boot).write(to: directory.file("boot.iso"), using: directory)
     } catch {
@@ -108,7 +109,8 @@ public struct Run: Sendable {
     return try conclude(end, session.reports, awaited: session.script.awaited, progress)
   }
 
-  private func conclude(_ end: RunEnd, _ reports: [Report], awaited: String?, _ progress: Progress) throws -> ExitStatus {
+  private func conclude(_ end: RunEnd, _ reports: [Report], awaited: String?, _ progress: Progress) throws -> ExitStatus
+  {
     var errors: [String] = []
     for report in reports {
       switch report {
@@ -132,7 +134,8 @@ public struct Run: Sendable {
     let reason = output.split(separator: "\n").drop { !$0.hasPrefix("Bochs is exiting") }.dropFirst().first
     let lines = log.split(separator: "\n").suffix(6).map { "\n      \($0)" }.joined()
     return LaunchProblem(
-      "the emulator died (\(status)) before Skep reported an end\(reason.map { ": \($0)" } ?? ""); its log ends:\(lines)",
+      "the emulator died (\(status)) before Skep reported an end\(reason.map { ": \($0)" } ?? ""); "
+        + "its log ends:\(lines)",
       remedy: "Run again with --log FILE to keep the whole log.", status: .emulatorDied)
   }
 }

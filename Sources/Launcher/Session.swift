@@ -35,7 +35,9 @@ final class Session: @unchecked Sendable {
   private var isWithinLine = false
   private var cause: Cause?
 
-  /// Opens the serial lines. With a script, standard input is left alone; without one, it is the guest's keyboard.
+  /// Opens the serial lines.
+  ///
+  /// With a script, standard input is left alone; without one, it is the guest's keyboard.
   init(script: ConsoleScript, limit: TimeLimit?, progress: Progress, signals: Signals) throws {
     console = try PseudoTerminal()
     reportLine = try PseudoTerminal()
@@ -57,7 +59,9 @@ final class Session: @unchecked Sendable {
     return nil
   }
 
-  /// Carries bytes until the run is over. `emulator` is a descriptor that becomes readable when the emulator ends.
+  /// Carries bytes until the run is over.
+  ///
+  /// `emulator` is a descriptor that becomes readable when the emulator ends.
   func run(emulator: Int32) async -> Cause {
     await withCheckedContinuation { continuation in
       // Polling blocks, which a thread of the cooperative pool must not.

@@ -19,13 +19,17 @@ enum Tool: String {
     LaunchProblem("\(part ?? rawValue) is not installed", remedy: "Install it with: sudo apt-get install \(packages)")
   }
 
-  /// Runs the program to its end and returns its standard output and error together, and how it ended. What it needs for
-  /// a while goes into `directory`.
-  func collect(_ arguments: [String], using directory: TemporaryDirectory? = nil) async throws -> (output: String, status: TerminationStatus) {
+  /// Runs the program to its end and returns its standard output and error together, and how it ended.
+  ///
+  /// What it needs for a while goes into `directory`.
+  func collect(
+    _ arguments: [String], using directory: TemporaryDirectory? = nil
+  ) async throws -> (output: String, status: TerminationStatus) {
     do {
       let result = try await Subprocess.run(
         .name(rawValue), arguments: Arguments(arguments),
-        environment: directory.map { .inherit.updating(["TMPDIR": $0.path.string]) } ?? .inherit, input: .none, output: .string(limit: 1 << 20),
+        environment: directory.map { .inherit.updating(["TMPDIR": $0.path.string]) } ?? .inherit, input: .none,
+        output: .string(limit: 1 << 20),
         error: .combinedWithOutput)
       return (result.standardOutput, result.terminationStatus)
     } catch let error as SubprocessError where error.code == .executableNotFound {

@@ -14,7 +14,9 @@ final class UserTerminal {
 
   deinit { restore() }
 
-  /// Every key goes to the guest. Output processing stays, so that a newline of ours still begins a line.
+  /// Every key goes to the guest.
+  ///
+  /// Output processing stays, so that a newline of ours still begins a line.
   func makeRaw() {
     var raw = original
     cfmakeraw(&raw)

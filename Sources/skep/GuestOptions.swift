@@ -42,7 +42,8 @@ struct GuestOptions: ParsableArguments {
       if access(candidate, F_OK) == 0 { return try InputFile(candidate, role: "hypervisor image") }
     }
     throw LaunchProblem(
-      "the hypervisor image build/skep.elf is not there", remedy: "Build it with: make image   or name one with --hypervisor.")
+      "the hypervisor image build/skep.elf is not there",
+      remedy: "Build it with: make image   or name one with --hypervisor.")
   }
 
   private var currentDirectory: String {

@@ -62,7 +62,8 @@ struct RunCommand: AsyncParsableCommand {
     if expect.contains("") { throw LaunchProblem("--expect needs a text that is not empty") }
     let typed = try send.map { text in
       guard let bytes = unescape(text) else {
-        throw LaunchProblem("--send \(text) has an unknown \\ sequence", remedy: "Known are \\n \\r \\t \\e \\\\ \\xHH.")
+        throw LaunchProblem(
+          "--send \(text) has an unknown \\ sequence", remedy: "Known are \\n \\r \\t \\e \\\\ \\xHH.")
       }
       return bytes
     }

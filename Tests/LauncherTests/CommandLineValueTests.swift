@@ -10,7 +10,8 @@ struct CommandLineValueTests {
     arguments: [
       ("0", 0), ("1", 1), ("4096", 4096), ("1k", 1 << 10), ("2K", 2 << 10), ("256M", 256 << 20), ("256m", 256 << 20),
       ("3G", 3 << 30), ("18446744073709551615", UInt64.max), ("18446744073709551616", nil), ("17179869184G", nil),
-      ("", nil), ("M", nil), ("-1", nil), ("+1", nil), ("1.5G", nil), ("1T", nil), ("1MB", nil), (" 1", nil), ("1 ", nil),
+      ("", nil), ("M", nil), ("-1", nil), ("+1", nil), ("1.5G", nil), ("1T", nil), ("1MB", nil), (" 1", nil),
+      ("1 ", nil),
       ("0x10", nil), ("١", nil), ("1M\u{301}", nil),
     ] as [(String, UInt64?)])
   func memorySize(text: String, bytes: UInt64?) {
@@ -48,7 +49,8 @@ struct CommandLineValueTests {
   @Test(
     "Escapes of --send",
     arguments: [
-      ("", []), ("abc", [97, 98, 99]), ("a\\n", [97, 10]), ("\\r\\t\\e\\\\", [13, 9, 27, 92]), ("\\x00\\xfF", [0, 255]),
+      ("", []), ("abc", [97, 98, 99]), ("a\\n", [97, 10]), ("\\r\\t\\e\\\\", [13, 9, 27, 92]),
+      ("\\x00\\xfF", [0, 255]),
       ("é", [0xc3, 0xa9]), ("\\", nil), ("\\q", nil), ("\\x", nil), ("\\x1", nil), ("\\xg0", nil), ("\\x+1", nil),
     ] as [(String, [UInt8]?)])
   func escapes(text: String, bytes: [UInt8]?) {

@@ -19,7 +19,9 @@ struct RunTests {
     return String(cString: path).split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/skep"
   }()
 
-  /// `skep run` with the test image and what else it needs; TMPDIR is inside the scratch directory, to see what is left.
+  /// `skep run` with the test image and what else it needs.
+  ///
+  /// TMPDIR is inside the scratch directory, to see what is left.
   private func command(_ kernel: TestKernel, _ arguments: String = "") throws -> String {
     let image = try kernel.build(in: scratch)
     mkdir(scratch.path + "/tmp", 0o700)
@@ -84,8 +86,8 @@ struct RunTests {
   func pipes() throws {
     // The machine has no ears before its image runs, so the input waits for a sign of life.
     let piped = try scratch.shell(
-      "{ while ! grep -qs ^kernel out; do sleep 0.1; done; echo abcq; } | \(command(TestKernel(action: .echo))) >out 2>err; "
-        + "echo $?; cat out")
+      "{ while ! grep -qs ^kernel out; do sleep 0.1; done; echo abcq; } | "
+        + "\(command(TestKernel(action: .echo))) >out 2>err; echo $?; cat out")
     #expect(piped.output.hasPrefix("0\n"))
     #expect(piped.output.contains("ABC"))
     let burst = try scratch.shell(command(TestKernel(action: .burst)) + " 2>/dev/null | tr -d '\\n' | tail -c 65536")
@@ -217,7 +219,8 @@ struct RunTests {
   func unknownModel() throws {
     let result = try scratch.shell(command(TestKernel(), "--cpu-model z80"))
     #expect(result.status == 2)
-    #expect(result.output.hasPrefix("skep: --cpu-model z80 is not a model of this emulator\n      Choose one of: bx_generic"))
+    #expect(
+      result.output.hasPrefix("skep: --cpu-model z80 is not a model of this emulator\n      Choose one of: bx_generic"))
   }
 
   @Test("skep image writes an ISO that can be booted, and says where it cannot")
