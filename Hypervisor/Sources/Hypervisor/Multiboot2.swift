@@ -32,11 +32,12 @@ struct Multiboot2 {
     }
   }
 
-  /// The command line without the terminating zero; empty if there is none.
-  var commandLine: UnsafeRawBufferPointer {
-    var result = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// The command line without the terminating zero; empty if there is none. It is Skep's to change.
+  var commandLine: UnsafeMutableRawBufferPointer {
+    var result = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     forEachTag { type, tag in
-      if type == 1, tag.count > 9 { result = UnsafeRawBufferPointer(rebasing: tag[8..<tag.count - 1]) }
+      guard type == 1, tag.count > 9 else { return }
+      result = UnsafeMutableRawBufferPointer(mutating: UnsafeRawBufferPointer(rebasing: tag[8..<tag.count - 1]))
     }
     return result
   }

@@ -8,7 +8,7 @@ import VMX
 func startHypervisor(_ multiboot: Multiboot2) -> StaticString {
   _ = SerialPort(base: SerialPort.com2)
   silenceHost8259()
-  let options = Options(multiboot.commandLine)
+  let options = HypervisorOptions(parsing: multiboot.commandLine)
   let free = HostMemory(multiboot).largestFreeRange()
   var memory = HostAllocation(free, guestMemory: options.memory)
   setUpHostProcessor(&memory.pool)
@@ -78,7 +78,7 @@ func acknowledgeHostInterrupt(_ vector: UInt8) {
 }
 
 private func runGuest<P: VMXProcessor>(
-  _ processor: P, _ meter: UnsafeMutablePointer<Meter>?, _ multiboot: Multiboot2, _ options: Options,
+  _ processor: P, _ meter: UnsafeMutablePointer<Meter>?, _ multiboot: Multiboot2, _ options: HypervisorOptions,
   _ allocation: inout HostAllocation
 ) -> StaticString {
   let support = requireSupport(processor)
@@ -137,7 +137,7 @@ private func requireSupport<P: VMXProcessor>(_ processor: P) -> VMXSupport {
 }
 
 /// Puts the kernel of the boot modules into the guest's memory, or ends the run with what is wrong.
-private func loadLinux(_ multiboot: Multiboot2, _ options: Options, into memory: GuestMemory) -> LinuxEntry {
+private func loadLinux(_ multiboot: Multiboot2, _ options: HypervisorOptions, into memory: GuestMemory) -> LinuxEntry {
   guard let kernel = multiboot.module(named: "kernel") else {
     fail("the boot loader gave no module named \"kernel\"; name it in GRUB's \"module2\" command")
   }
@@ -174,7 +174,7 @@ private func transmitStorage(_ pool: inout PagePool) -> UnsafeMutableBufferPoint
 
 /// The guest's extended page tables, with all its memory in them unless it is to be mapped when it is touched.
 private func mapGuest(
-  _ memory: GuestMemory, at range: Range<UInt64>, _ options: Options, _ support: VMXSupport, _ pool: consuming PagePool
+  _ memory: GuestMemory, at range: Range<UInt64>, _ options: HypervisorOptions, _ support: VMXSupport, _ pool: consuming PagePool
 ) -> ExtendedPageTables {
   guard var tables = ExtendedPageTables(in: pool, capabilities: support.capabilities.eptAndVPID) else {
     fail("there is no memory for the extended page tables")
