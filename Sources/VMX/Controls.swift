@@ -34,15 +34,16 @@ struct ControlNeeds<Controls: OptionSet & BitWord> where Controls.RawValue == UI
 extension ControlWords {
   /// Finds the control words with which Skep runs a guest on a processor with `capabilities`.
   ///
-  /// Throws `.controls` for the first word that the processor does not allow.
+  /// Throws `.controls` for a word that the processor does not allow.
   public init(for capabilities: VMXCapabilities) throws(UnsupportedProcessor) {
     let (settings, defaults) = (capabilities.settings, capabilities.defaults)
     let pat = Self.canSwitchPAT(settings)
+    // First, because the lack of EPT says more about an old processor than what else it lacks.
+    let secondary = try Self.secondaryNeeds.value(.secondary, capabilities.secondary, defaults: capabilities.secondary)
     self.init(
       pinBased: try Self.pinBasedNeeds.value(.pin, settings.pinBased, defaults: defaults.pinBased),
       primary: try Self.primaryNeeds.value(.primary, settings.primary, defaults: defaults.primary),
-      secondary: try Self.secondaryNeeds.value(
-        .secondary, capabilities.secondary, defaults: capabilities.secondary),
+      secondary: secondary,
       exit: try Self.exitNeeds(pat: pat).value(.exit, settings.exit, defaults: defaults.exit),
       entry: try Self.entryNeeds(pat: pat).value(.entry, settings.entry, defaults: defaults.entry))
   }
