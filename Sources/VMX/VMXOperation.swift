@@ -26,12 +26,9 @@ public struct VMXOperation<P: VMXProcessor>: ~Copyable {
     processor.cr0 = processor.cr0 & capabilities.cr0.allowed1 | capabilities.cr0.allowed0
     processor.cr4 = processor.cr4 & capabilities.cr4.allowed1 | capabilities.cr4.allowed0
     region.pointer.storeBytes(of: capabilities.basic.vmcsRevisionIdentifier, as: UInt32.self)
-    let outcome = processor.vmxon(region.address)
-    if outcome != .succeed {
-      processor.stop(
-        PanicReport(
-          "a VMX instruction failed",
-          VMXInstructionFailure(of: "VMXON", on: processor, outcome: outcome, operand: region.address.rawValue)))
+    // Before VMX operation there is no current VMCS to tell more: VMPTRST would cause #UD.
+    if processor.vmxon(region.address) != .succeed {
+      processor.stop(PanicReport("VMXON: VMfailInvalid (CF = 1), region", value: region.address.rawValue))
     }
   }
 

@@ -4,7 +4,7 @@ import VMCS
 
 @testable import VMX
 
-/// The bits of one register that a guest sees on a processor that has them all. Numbers as in the SDM.
+/// The bits of one register that a guest sees on a processor that has them all, by the SDM's numbers.
 struct CPUIDRow: Sendable, CustomTestStringConvertible {
   var leaf: UInt32, subleaf: UInt32, register: CPUIDRegister
   var bits: [ClosedRange<UInt32>]
@@ -73,7 +73,8 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
     }
   }
 
-  @Test("No feature appears that the processor does not have", arguments: [1, 6, 7, 0x8000_0001, 0x8000_0007] as [UInt32])
+  @Test(
+    "No feature appears that the processor does not have", arguments: [1, 6, 7, 0x8000_0001, 0x8000_0007] as [UInt32])
   func nothingInvented(leaf: UInt32) throws {
     var configuration = ProcessorModel.Configuration.allOnes
     configuration.cpuid[.init(leaf)] = .zero
@@ -86,7 +87,9 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
     #expect(result.ecx == (leaf == 1 ? 1 << 31 : 0) && result.edx == invented)
   }
 
-  @Test("Whatever the processor is, the guest has no more than it", arguments: [.sandyBridge, .haswell, .skylakeX] as [ProcessorModel.Configuration])
+  @Test(
+    "Whatever the processor is, the guest has no more than it",
+    arguments: [.sandyBridge, .haswell, .skylakeX] as [ProcessorModel.Configuration])
   func subset(_ configuration: ProcessorModel.Configuration) throws {
     let cpuid = try CPUIDFixture(configuration)
     for leaf in [1, 7, 0x8000_0001] as [UInt32] {
@@ -192,7 +195,8 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
         return 1
       }
       _ = table.lookup(leaf: leaf, subleaf: 0, cr4: cr4(), xcr0: xcr0())
-      let isHighest = leaf >= 0xD && leaf < 0x4000_0000 || leaf == 0x4000_0011 || leaf == 0x4000_0012 || leaf == 0x8000_0009
+      let isHighest =
+        leaf >= 0xD && leaf < 0x4000_0000 || leaf == 0x4000_0011 || leaf == 0x4000_0012 || leaf == 0x8000_0009
       #expect(cr4Reads == (leaf == 1 || leaf == 7 ? 1 : 0), "leaf \(leaf)")
       #expect(xcr0Reads == (isHighest ? 1 : 0), "leaf \(leaf)")
     }

@@ -76,18 +76,25 @@ extension ControlWords {
 }
 
 @Suite struct ControlsTests {
-  @Test("F2 on every processor that qualifies, each control is what Skep needs", arguments: ProcessorModel.Configuration.qualifying)
+  @Test(
+    "F2 on every processor that qualifies, each control is what Skep needs",
+    arguments: ProcessorModel.Configuration.qualifying)
   func values(_ configuration: ProcessorModel.Configuration) throws {
     let controls = try VMXSupport(of: ProcessorModel(configuration)).controls
-    for row in ControlRow.required + ControlRow.default1 { #expect(controls[row.word] >> row.bit & 1 == 1, "\(row.name)") }
-    for row in ControlRow.dynamic + ControlRow.forbidden { #expect(controls[row.word] >> row.bit & 1 == 0, "\(row.name)") }
+    for row in ControlRow.required + ControlRow.default1 {
+      #expect(controls[row.word] >> row.bit & 1 == 1, "\(row.name)")
+    }
+    for row in ControlRow.dynamic + ControlRow.forbidden {
+      #expect(controls[row.word] >> row.bit & 1 == 0, "\(row.name)")
+    }
     for row in ControlRow.optional {
       let isSupported = configuration.secondary.rawValue >> row.bit & 1
       #expect(controls[row.word] >> row.bit & 1 == isSupported, "\(row.name)")
     }
   }
 
-  @Test("F1 every control word is one that the capability MSRs allow", arguments: ProcessorModel.Configuration.qualifying)
+  @Test(
+    "F1 every control word is one that the capability MSRs allow", arguments: ProcessorModel.Configuration.qualifying)
   func allowed(_ configuration: ProcessorModel.Configuration) throws {
     let support = try VMXSupport(of: ProcessorModel(configuration))
     let settings = support.capabilities.settings
@@ -104,7 +111,9 @@ extension ControlWords {
   func nothingElse(_ configuration: ProcessorModel.Configuration) throws {
     let support = try VMXSupport(of: ProcessorModel(configuration))
     let wanted = ControlRow.required + ControlRow.default1 + ControlRow.optional
-    let pat: [ControlRow] = [.init(.exit, 18, ""), .init(.exit, 19, ""), .init(.entry, 14, ""), .init(.primary, 31, "")]
+    let pat: [ControlRow] = [
+      .init(.exit, 18, ""), .init(.exit, 19, ""), .init(.entry, 14, ""), .init(.primary, 31, ""),
+    ]
     let defaults = support.capabilities.defaults
     for (word, default1) in [
       (.pin, defaults.pinBased.allowed0), (.primary, defaults.primary.allowed0), (.secondary, 0),
@@ -115,7 +124,9 @@ extension ControlWords {
     }
   }
 
-  @Test("F2 a processor without a control that Skep needs is refused by its name", arguments: ControlRow.required + ControlRow.dynamic)
+  @Test(
+    "F2 a processor without a control that Skep needs is refused by its name",
+    arguments: ControlRow.required + ControlRow.dynamic)
   func missing(_ row: ControlRow) {
     var configuration = ProcessorModel.Configuration.haswell
     configuration.remove(row)
@@ -133,7 +144,10 @@ extension ControlWords {
   func noSecondaryControls() {
     var configuration = ProcessorModel.Configuration.haswell
     configuration.primary.remove(.activateSecondaryControls)
-    #expect(throws: UnsupportedProcessor.controls(.secondary, ControlConflict(missing: 0x82, unavoidable: 0, contradictory: 0))) {
+    #expect(
+      throws: UnsupportedProcessor.controls(
+        .secondary, ControlConflict(missing: 0x82, unavoidable: 0, contradictory: 0))
+    ) {
       try VMXSupport(of: ProcessorModel(configuration))
     }
   }

@@ -69,7 +69,8 @@ import VMCS
     }
   }
 
-  @Test("F13 a write to the time-stamp counter is the vCPU's", arguments: [0, 1, 0x1234_5678_9ABC_DEF0, ~0] as [UInt64])
+  @Test(
+    "F13 a write to the time-stamp counter is the vCPU's", arguments: [0, 1, 0x1234_5678_9ABC_DEF0, ~0] as [UInt64])
   func timestampCounter(_ value: UInt64) {
     var policy = Self.policy()
     #expect(policy.write(.ia32TIMESTAMPCOUNTER, value) == .timestampCounter(value))
@@ -91,7 +92,9 @@ import VMCS
     #expect(policy.write(.ia32APICBASE, 0xFEE0_0100 ^ 1 << bit) == .generalProtection)
   }
 
-  @Test("IA32_MISC_ENABLE: fast strings switch, XD disable is ignored, nothing else moves", arguments: 0..<64 as Range<UInt64>)
+  @Test(
+    "IA32_MISC_ENABLE: fast strings switch, XD disable is ignored, nothing else moves",
+    arguments: 0..<64 as Range<UInt64>)
   func miscellaneousEnable(bit: UInt64) {
     var policy = Self.policy()
     let value: UInt64 = 0x1801 ^ 1 << bit

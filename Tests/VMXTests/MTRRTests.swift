@@ -86,7 +86,8 @@ import VMCS
     let mask = try #require(mtrrs.read(MSR(rawValue: 0x201)))
     #expect(mask & 0x800 != 0 && base & 0xFF == 0)
     for (address, isCovered) in [
-      (0xBFFF_F000, false), (0xC000_0000, true), (0xFEC0_0000, true), (0xFFFF_F000, true), (0x1_0000_0000, false), (0, false),
+      (0xBFFF_F000, false), (0xC000_0000, true), (0xFEC0_0000, true), (0xFFFF_F000, true), (0x1_0000_0000, false),
+      (0, false),
     ] as [(UInt64, Bool)] {
       #expect((address & mask & ~0xFFF == base & mask & ~0xFFF) == isCovered)
     }

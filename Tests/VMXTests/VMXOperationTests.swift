@@ -93,7 +93,9 @@ struct UnsupportedCase: Sendable, CustomTestStringConvertible {
     #expect(!support.controls.secondary.contains(.enableVPID))
   }
 
-  @Test("Finding out changes nothing", arguments: UnsupportedCase.all.map(\.configuration) + ProcessorModel.Configuration.qualifying)
+  @Test(
+    "Finding out changes nothing",
+    arguments: UnsupportedCase.all.map(\.configuration) + ProcessorModel.Configuration.qualifying)
   func noSideEffects(_ configuration: ProcessorModel.Configuration) {
     let model = ProcessorModel(configuration)
     _ = try? VMXSupport(of: model)
@@ -108,7 +110,9 @@ struct UnsupportedCase: Sendable, CustomTestStringConvertible {
 }
 
 @Suite struct VMXOperationTests {
-  @Test("VMXON succeeds on every processor that qualifies, and VMXOFF leaves it", arguments: ProcessorModel.Configuration.qualifying)
+  @Test(
+    "VMXON succeeds on every processor that qualifies, and VMXOFF leaves it",
+    arguments: ProcessorModel.Configuration.qualifying)
   func enterAndLeave(_ configuration: ProcessorModel.Configuration) throws {
     let model = ProcessorModel(configuration)
     // NE is among the bits that VMX operation fixes, and firmware may leave it 0.
@@ -167,7 +171,7 @@ struct UnsupportedCase: Sendable, CustomTestStringConvertible {
       VMXOperation(on: model, support: try VMXSupport(of: model), region: model.poolPage()).leave()
     }
     let vmxonReport = String(decoding: vmxon?.standardErrorContent ?? [], as: UTF8.self)
-    #expect(vmxonReport.contains("VMXON: VMfailInvalid"))
+    #expect(vmxonReport.contains("VMXON: VMfailInvalid (CF = 1), region: 0x0000000000100000"), "\(vmxonReport)")
     let vmxoff = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let model = ProcessorModel()
       model.inject(.failInvalid, into: .vmxoff)
