@@ -44,7 +44,7 @@ public struct CPUIDTable {
   ///   - subleaf: ECX.
   ///   - cr4: CR4 as the guest sees it. Asked for by the leaves 1 and 7 only.
   ///   - xcr0: the guest's XCR0. Asked for by leaf 0DH only.
-  @inlinable
+  @inlinable @inline(__always)
   public func lookup(
     leaf: UInt32, subleaf: UInt32, cr4: @autoclosure () -> CR4, xcr0: @autoclosure () -> UInt64
   ) -> CPUIDResult {

@@ -47,7 +47,9 @@ public struct MSRPolicy: Sendable {
   }
 
   /// RDMSR of `msr`.
-  public func read(_ msr: MSR) -> MSRReadResult {
+  ///
+  /// It changes nothing. It is mutating because the compiler copies the whole structure, 264 bytes, to pass it otherwise.
+  public mutating func read(_ msr: MSR) -> MSRReadResult {
     switch msr {
     case .ia32APICBASE: .value(Self.apicBase)
     case .ia32MISCENABLE: .value(miscellaneousEnable)
