@@ -26,21 +26,17 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   /// Runs the guest until its next VM exit.
   ///
   /// - Parameter eptGeneration: the number of the extended page tables' last change; INVEPT comes first if it is new.
-  @inlinable
+  @inlinable @inline(__always)
   public mutating func run(eptGeneration: UInt64) -> VMExit {
     if eptGeneration != state.eptGeneration || state.needsVPIDFlush { invalidate(eptGeneration) }
-    let outcome = state.processor.enter(state.registers, resume: state.isLaunched)
+    let wasLaunched = state.isLaunched
+    let outcome = state.processor.enter(state.registers, resume: wasLaunched)
     if outcome != .succeed { return entryInstructionFailed(outcome) }
-    // An entry that fails with an exit reason does not make a VMCS "launched".
-    let exit = VMExit(of: vmcs)
-    if !state.isLaunched { noteLaunch(exit) }
-    return exit
-  }
-
-  @inline(never) @usableFromInline
-  mutating func noteLaunch(_ exit: VMExit) {
-    if case .entryFailure = exit { return }
     state.isLaunched = true
+    let exit = VMExit(of: vmcs)
+    // An entry that fails with an exit reason does not make a VMCS "launched".
+    if case .entryFailure = exit { state.isLaunched = wasLaunched }
+    return exit
   }
 
   @inline(never) @usableFromInline

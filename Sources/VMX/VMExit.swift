@@ -52,7 +52,7 @@ public enum VMExit: Sendable {
 
 extension VMExit {
   /// Reads what the exit that has just happened means.
-  @inlinable
+  @inlinable @inline(__always)
   init<P: VMXProcessor>(of vmcs: borrowing CurrentVMCS<P>) {
     let reason = vmcs[.exitReason]
     // The whole field is compared: bit 31, or a bit that nothing enables, makes the reason another one.

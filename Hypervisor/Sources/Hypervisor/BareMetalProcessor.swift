@@ -129,5 +129,7 @@ struct BareMetalProcessor: VMXProcessor {
   }
 
   @inline(__always)
-  private func outcome(_ code: UInt8) -> VMXOutcome { VMXOutcome(rawValue: code).unsafelyUnwrapped }
+  private func outcome(_ code: UInt8) -> VMXOutcome {
+    code == 0 ? .succeed : code == 1 ? .failInvalid : .failValid
+  }
 }
