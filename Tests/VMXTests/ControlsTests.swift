@@ -140,6 +140,23 @@ extension ControlWords {
     #expect(message.contains("does not have \"\(row.name)\" ("))
   }
 
+  @Test(
+    "F2 a processor with a control that cannot be 0 is refused by its name",
+    arguments: ControlRow.dynamic + ControlRow.forbidden)
+  func unavoidable(_ row: ControlRow) throws {
+    var capabilities = try VMXSupport(of: ProcessorModel(.haswell)).capabilities
+    switch row.word {
+    case .primary: capabilities.settings.primary.allowed0 |= 1 << row.bit
+    case .entry: capabilities.settings.entry.allowed0 |= 1 << row.bit
+    default: capabilities.secondary.allowed0 |= 1 << row.bit
+    }
+    let error = #expect(throws: UnsupportedProcessor.self) { try ControlWords(for: capabilities) }
+    #expect(
+      error == .controls(row.word, ControlConflict(missing: 0, unavoidable: 1 << row.bit, contradictory: 0)))
+    let message = error?.message ?? ""
+    #expect(message.contains("cannot do without \"\(row.name)\" ("))
+  }
+
   @Test("A processor without secondary controls is refused for the lack of EPT")
   func noSecondaryControls() {
     var configuration = ProcessorModel.Configuration.haswell
