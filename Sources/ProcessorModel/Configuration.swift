@@ -2,7 +2,7 @@ import VMCS
 
 extension ProcessorModel {
   /// What a processor can do, as its capability MSRs and CPUID report it.
-  public struct Configuration: Sendable {
+  public struct Configuration: Sendable, CustomStringConvertible {
     /// A name for messages and test cases.
     public var name: String
     /// Bits 30:0 of IA32_VMX_BASIC.
@@ -52,6 +52,9 @@ extension ProcessorModel {
     public var timestampStep: UInt64 = 100
     /// Whether a field that software never wrote reads as something arbitrary instead of as zero.
     public var poisonsUninitializedFields = true
+
+    /// The name.
+    public var description: String { name }
 
     /// Whether the processor supports the 1-setting of the control `bit`.
     public func supports(_ bit: ControlBit) -> Bool {
@@ -178,6 +181,7 @@ extension ProcessorModel.Configuration {
   /// The MSRs that every preset has, as the firmware leaves them.
   static var defaultMSRs: [UInt32: UInt64] {
     [
+      0x3B: 0,  // IA32_TSC_ADJUST
       0x1B: 0xFEE0_0900,  // IA32_APIC_BASE: enabled, bootstrap processor
       0xFE: 0x508,  // IA32_MTRRCAP: eight variable ranges, fixed ranges, write-combining
       0x174: 0, 0x175: 0, 0x176: 0,  // IA32_SYSENTER_CS, _ESP, _EIP
@@ -185,6 +189,10 @@ extension ProcessorModel.Configuration {
       0x1A0: 0x1801,  // IA32_MISC_ENABLE: fast strings, no branch trace, no PEBS
       0x1D9: 0,  // IA32_DEBUGCTL
       0x277: 0x0007_0406_0007_0406,  // IA32_PAT
+      0x345: 0x2000,  // IA32_PERF_CAPABILITIES: full-width counter writes
+      0x38F: 0,  // IA32_PERF_GLOBAL_CTRL
+      0xDA0: 0,  // IA32_XSS
+      0xC000_0103: 0,  // IA32_TSC_AUX
       0x2FF: 0x806,  // IA32_MTRR_DEF_TYPE: enabled, write-back
       0xC000_0080: 0xD01,  // IA32_EFER: SCE, LME, LMA, NXE
       0xC000_0081: 0, 0xC000_0082: 0, 0xC000_0083: 0, 0xC000_0084: 0,  // IA32_STAR, _LSTAR, _CSTAR, _FMASK

@@ -11,6 +11,8 @@ public enum ModelFault: Error, Hashable, Sendable, CustomStringConvertible {
   case undefinedBehavior(String)
   /// The guest was entered and no scripted exit is left.
   case scriptExhausted
+  /// The model does not know something that a check of a VM entry reads.
+  case undecidableCheck(String)
   /// A scripted exit is not one that the processor could make with the controls as they are.
   case impossibleExit(String)
 
@@ -21,6 +23,7 @@ public enum ModelFault: Error, Hashable, Sendable, CustomStringConvertible {
     case .generalProtection(let reason): "#GP(0): \(reason)"
     case .undefinedBehavior(let reason): "undefined behavior: \(reason)"
     case .scriptExhausted: "the guest was entered, but no scripted exit is left"
+    case .undecidableCheck(let check): "undecidable check: \(check)"
     case .impossibleExit(let reason): "impossible exit: \(reason)"
     }
   }

@@ -1,4 +1,5 @@
 import VMCS
+import VMEntryChecks
 
 /// A VMX processor in software: a logical processor with its VMX instructions, for tests on a host.
 ///
@@ -24,6 +25,11 @@ public final class ProcessorModel: @unchecked Sendable {
   public var onFault: ((ModelFault) -> Void)?
   /// What the guest does, oldest first; each VM entry that succeeds takes one away.
   public var script: [ScriptedExit] = []
+  /// Whether VM entries check the fields of the VMCS; if not, they make only the basic VM-entry checks.
+  public var checksFields = true
+  /// The check that made the last VM entry fail; nil if that entry did not fail by a check.
+  public internal(set) var failedCheck: EntryCheck?
+
   /// Whether an instruction that loaded SS precedes the next VM entry.
   public var isBlockedByMOVSS = false
   /// How many critical sections the code is in.
@@ -34,6 +40,7 @@ public final class ProcessorModel: @unchecked Sendable {
   var active: Set<PhysicalAddress> = []
   var injections: [FaultInjection] = []
   var outcomeOfLastFailure = VMXOutcome.succeed
+  lazy var capabilities = EntryCapabilities(of: ProcessorModel(configuration))
   let fields: [VMCSFieldEncoding: VMCSFieldDescription]
 
   var msrs: [UInt32: UInt64]
@@ -100,7 +107,7 @@ public final class ProcessorModel: @unchecked Sendable {
     trace.append(
       TraceEntry(
         access: access, outcome: outcome, criticalNesting: criticalNesting,
-        currentVMCS: current?.address ?? .none))
+        currentVMCS: current?.address ?? .noCurrentVMCS))
   }
 
   func fault(_ fault: ModelFault) {
@@ -123,5 +130,5 @@ public final class ProcessorModel: @unchecked Sendable {
 
 extension PhysicalAddress {
   /// The current-VMCS pointer of a processor without current VMCS.
-  static var none: Self { Self(~0) }
+  static var noCurrentVMCS: Self { Self(~0) }
 }

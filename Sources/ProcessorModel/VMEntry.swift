@@ -30,6 +30,7 @@ extension ProcessorModel {
   }
 
   private func entryResult(resume: Bool) -> EntryResult {
+    failedCheck = nil
     let injected = injectedFailure(resume ? .vmresume : .vmlaunch)
     if let outcome = injected.flatMap(outcome) { return .instructionFailed(outcome) }
     guard requireVMXOperation(resume ? "VMRESUME" : "VMLAUNCH") else { return .instructionFailed(.failInvalid) }

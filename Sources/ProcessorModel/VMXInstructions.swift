@@ -116,7 +116,7 @@ extension ProcessorModel: VMXProcessor {
 
   /// Executes VMPTRST.
   public func vmptrst() -> PhysicalAddress {
-    let pointer = requireVMXOperation("VMPTRST") ? current?.address ?? .none : .none
+    let pointer = requireVMXOperation("VMPTRST") ? current?.address ?? .noCurrentVMCS : .noCurrentVMCS
     record(.vmptrst(pointer))
     return pointer
   }

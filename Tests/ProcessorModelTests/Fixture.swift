@@ -26,7 +26,7 @@ extension ProcessorModel {
     return model
   }
 
-  /// A processor with a current VMCS.
+  /// A processor with a current VMCS, whose fields VM entries do not check.
   static func withCurrentVMCS(
     _ configuration: Configuration = .skylakeX, memory: ModelMemory = ModelMemory()
   ) -> Self {
@@ -34,6 +34,7 @@ extension ProcessorModel {
     let region = model.page()
     _ = model.vmclear(region)
     _ = model.vmptrld(region)
+    model.checksFields = false
     return model
   }
 
@@ -42,20 +43,48 @@ extension ProcessorModel {
     _ configuration: Configuration = .skylakeX, exit: PrimaryVMExitControls = [], entry: VMEntryControls = []
   ) -> Self {
     let model = withCurrentVMCS(configuration)
-    func fixed(_ msr: UInt32) -> UInt32 { UInt32(truncatingIfNeeded: configuration.capabilityMSR(msr) ?? 0) }
-    model.setContents(of: .pinBasedVMExecutionControls, to: .init(rawValue: fixed(0x481)))
+    func fixed(_ trueMSR: UInt32, else msr: UInt32) -> UInt32 {
+      UInt32(truncatingIfNeeded: configuration.capabilityMSR(trueMSR) ?? configuration.capabilityMSR(msr) ?? 0)
+    }
+    model.setContents(of: .pinBasedVMExecutionControls, to: .init(rawValue: fixed(0x48D, else: 0x481)))
     model.setContents(
-      of: .primaryProcessorBasedVMExecutionControls, to: .init(rawValue: fixed(0x482)).union(.hltExiting))
+      of: .primaryProcessorBasedVMExecutionControls, to: .init(rawValue: fixed(0x48E, else: 0x482)).union(.hltExiting))
     model.setContents(
       of: .primaryVMExitControls,
-      to: .init(rawValue: fixed(0x48F)).union(exit).union(.hostAddressSpaceSize))
-    model.setContents(of: .vmEntryControls, to: .init(rawValue: fixed(0x490)).union(entry))
+      to: .init(rawValue: fixed(0x48F, else: 0x483)).union(exit).union(.hostAddressSpaceSize))
+    model.setContents(of: .vmEntryControls, to: .init(rawValue: fixed(0x490, else: 0x484)).union(entry))
     model.setContents(of: .vmEntryInterruptionInformation, to: .init(rawValue: 0))
     model.setContents(of: .guestInterruptibilityState, to: .init(rawValue: 0))
     model.setContents(of: .guestActivityState, to: .active)
     model.setContents(of: .hostCR0, to: CR0(rawValue: 0x8001_0033))
     model.setContents(of: .hostCR3, to: 0x5000)
     model.setContents(of: .hostCR4, to: CR4(rawValue: 0x2020))
+    return model
+  }
+
+  /// A processor whose current VMCS passes every check, with a guest in 64-bit mode that halts.
+  static func withValidVMCS(_ configuration: Configuration) -> Self {
+    var configuration = configuration
+    configuration.poisonsUninitializedFields = false
+    let model = withGuest(configuration, entry: .ia32eModeGuest)
+    model.checksFields = true
+    model.setContents(of: .hostCSSelector, to: SegmentSelector(rawValue: 8))
+    model.setContents(of: .hostTRSelector, to: SegmentSelector(rawValue: 0x18))
+    model.setContents(of: .guestCR0, to: CR0(rawValue: 0x8000_0031))
+    model.setContents(of: .guestCR4, to: CR4(rawValue: 0x2020))
+    model.setContents(of: .guestIA32EFER, to: IA32EFER(rawValue: 0x500))
+    model.setContents(of: .guestDR7, to: DR7(rawValue: 0x400))
+    model.setContents(of: .guestRFLAGS, to: RFLAGS(rawValue: 2))
+    model.setContents(of: .vmcsLinkPointer, to: PhysicalAddress(~0))
+    model.setContents(of: .guestCSAccessRights, to: SegmentAccessRights(rawValue: 0xA09B))
+    model.setContents(of: .guestCSLimit, to: 0xFFFF_FFFF)
+    model.setContents(of: .guestTRAccessRights, to: SegmentAccessRights(rawValue: 0x8B))
+    model.setContents(of: .guestTRLimit, to: 0x67)
+    let unusable = SegmentAccessRights(rawValue: 0x1_0000)
+    for segment in [GuestSegment.es, .ss, .ds, .fs, .gs, .ldtr] {
+      if let accessRights = segment.fields.accessRights { model.setContents(of: accessRights, to: unusable) }
+    }
+    model.script = [ScriptedExit(.hlt)]
     return model
   }
 
