@@ -1,7 +1,6 @@
 import ProcessorModel
 import Testing
 import VMCS
-import VMEntryChecks
 
 @Suite("Checks of VM entries")
 struct EntryCheckTests {

@@ -63,4 +63,26 @@ struct CurrentVMCSTests {
       #expect(vmcs[.exitReason].basicReason == .vmEntryFailureInvalidGuestState)
     }
   }
+
+  /// Neither throws nor returns an optional nor a status: this compiles only while that is so.
+  private func everyOperation(
+    _ pointer: UnsafeMutableRawPointer, _ address: PhysicalAddress, _ model: ProcessorModel
+  ) -> VMCSRegion<ProcessorModel> {
+    let region: VMCSRegion<ProcessorModel> = VMCSRegion(
+      initializing: pointer, at: address, revisionIdentifier: 4, on: model)
+    let vmcs: CurrentVMCS<ProcessorModel> = region.load()
+    vmcs[.guestRIP] = 0x1234
+    let rip: UInt64 = vmcs[.guestRIP]
+    #expect(rip == 0x1234)
+    return vmcs.clear()
+  }
+
+  @Test("B1 No operation has an error in its type")
+  func infallible() {
+    let (model, _) = processorWithOtherVMCS()
+    let (pointer, address) = model.memory.allocatePages()
+    let region = everyOperation(pointer, address, model)
+    #expect(region.address == address)
+    #expect(model.trace.entries.count { $0.outcome == .succeed } == model.trace.entries.count)
+  }
 }
