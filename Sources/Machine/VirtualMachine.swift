@@ -116,16 +116,31 @@ public struct VirtualMachine: ~Copyable {
     vcpu.advance()
   }
 
-  @inlinable
+  /// IN or OUT. Nearly all are of one byte, so those have a path of their own.
+  @inlinable @inline(__always)
   mutating func emulateIO<P: VMXProcessor>(_ access: IOInstructionQualification, _ vcpu: inout LoadedVCPU<P>) {
+    if access.size != .byte { return emulateWideIO(access, &vcpu) }
     let registers = vcpu.registers
-    let size = IOSize(rawValue: UInt8(truncatingIfNeeded: access.rawValue & 7) + 1) ?? .byte
+    let now = clock.time(at: vcpu.timestampCounter)
+    if access.direction == .in {
+      let value = bus.read(port: access.port, size: .byte, at: now)
+      registers.pointee.rax = registers.pointee.rax & ~0xFF | UInt64(value)
+    } else {
+      bus.write(port: access.port, size: .byte, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
+    }
+    vcpu.advance()
+  }
+
+  @inline(never) @usableFromInline
+  mutating func emulateWideIO<P: VMXProcessor>(_ access: IOInstructionQualification, _ vcpu: inout LoadedVCPU<P>) {
+    let registers = vcpu.registers
+    let isWord = access.size == .word
+    let size: IOSize = isWord ? .word : .doubleword
     let now = clock.time(at: vcpu.timestampCounter)
     if access.direction == .in {
       let value = UInt64(bus.read(port: access.port, size: size, at: now))
-      // A doubleword clears the upper half of RAX; smaller operands leave the rest of it.
-      let kept: UInt64 = size == .doubleword ? 0 : ~0 << UInt64(8 * size.rawValue)
-      registers.pointee.rax = registers.pointee.rax & kept | value
+      // A doubleword clears the upper half of RAX; a word leaves the rest of it.
+      registers.pointee.rax = isWord ? registers.pointee.rax & ~0xFFFF | value : value
     } else {
       bus.write(port: access.port, size: size, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
     }

@@ -64,7 +64,7 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   /// Moves RIP past the instruction that exited, which has been emulated, and ends blocking by STI and by MOV SS.
   ///
   /// Three VMREADs and one VMWRITE.
-  @inlinable
+  @inlinable @inline(__always)
   public mutating func advance() {
     let rip = vmcs[.guestRIP]
     let next = rip &+ UInt64(vmcs[.vmExitInstructionLength])

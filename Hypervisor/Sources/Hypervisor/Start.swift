@@ -131,7 +131,6 @@ private func requireSupport<P: VMXProcessor>(_ processor: P) -> VMXSupport {
   } catch {
     var output = ReportPort(lineStart: "skep: error ")
     error.write(to: &output)
-    output.write("\n")
     endRun("error")
   }
 }

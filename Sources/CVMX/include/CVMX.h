@@ -46,12 +46,16 @@ CVMX_INLINE uint64_t cvmx_vmptrst(void) {
   return region;
 }
 
+// The whole of a read in one statement, so that nothing comes between: the encoding as an immediate, which keeps no
+// register, the instruction, and the branch.
 CVMX_INLINE bool cvmx_vmread(uint64_t encoding, uint64_t *value) {
-  bool failed;
   uint64_t result;
-  __asm__ volatile("vmread %2, %1" : "=@ccbe"(failed), "=r"(result) : "r"(encoding));
+  __asm__ goto("mov %k1, %k0\n\tvmread %0, %0\n\tjbe %l[failed]" : "=r"(result) : "ri"(encoding) : "cc" : failed);
   *value = result;
-  return failed;
+  return false;
+failed:
+  *value = 0;
+  return true;
 }
 
 CVMX_INLINE uint8_t cvmx_vmread_outcome(uint64_t encoding) {

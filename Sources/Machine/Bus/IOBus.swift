@@ -129,9 +129,21 @@ public struct IOBus: ~Copyable {
   /// port 0xffff.
   ///
   /// - Returns: the value in the low bits, as many as `size` says; the others are 0.
+  @inline(__always)
   public mutating func read(port: UInt16, size: IOSize, at time: MachineTime) -> UInt32 {
     advance(to: time)
-    if size == .byte { return UInt32(readByte(port)) }
+    return size == .byte ? UInt32(readByte(port)) : readBytes(port, size)
+  }
+
+  /// Writes to a port the low bits of `value`, as many as `size` says; splits the access as `read` does.
+  @inline(__always)
+  public mutating func write(port: UInt16, size: IOSize, value: UInt32, at time: MachineTime) {
+    advance(to: time)
+    if size == .byte { writeByte(port, UInt8(truncatingIfNeeded: value)) } else { writeBytes(port, size, value) }
+  }
+
+  @inline(never)
+  private mutating func readBytes(_ port: UInt16, _ size: IOSize) -> UInt32 {
     if port == 0xcf8 && size == .doubleword { return pci.address }
     var value: UInt32 = 0
     for index in 0..<UInt16(size.rawValue) {
@@ -140,16 +152,15 @@ public struct IOBus: ~Copyable {
     return value
   }
 
-  /// Writes to a port the low bits of `value`, as many as `size` says; splits the access as `read` does.
-  public mutating func write(port: UInt16, size: IOSize, value: UInt32, at time: MachineTime) {
-    advance(to: time)
-    if size == .byte { return writeByte(port, UInt8(truncatingIfNeeded: value)) }
+  @inline(never)
+  private mutating func writeBytes(_ port: UInt16, _ size: IOSize, _ value: UInt32) {
     if port == 0xcf8 && size == .doubleword { return pci.writeAddress(value) }
     for index in 0..<UInt16(size.rawValue) {
       writeByte(port &+ index, UInt8(truncatingIfNeeded: value >> UInt32(8 &* index)))
     }
   }
 
+  @inline(never)
   private mutating func readByte(_ port: UInt16) -> UInt8 {
     switch port {
     case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: return interrupts.read(port: port)
@@ -165,6 +176,7 @@ public struct IOBus: ~Copyable {
     }
   }
 
+  @inline(never)
   private mutating func writeByte(_ port: UInt16, _ value: UInt8) {
     switch port {
     case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: interrupts.write(port: port, value: value)
