@@ -21,6 +21,10 @@ RUN_PACKAGES := bochs bochsbios vgabios bochs-term grub-pc-bin grub-common xorri
 GUEST_PACKAGES := busybox-static cpio
 TEST_PACKAGES := acpica-tools
 
+# What is shown of the tests while they run: what fails, and the totals.
+TEST_OPTIONS ?=
+TEST_FILTER := { grep -vE '^(.\[[0-9;]*m)?(◇|✔ (Test |Suite )|\[[0-9]+/)' || true; }
+
 # $(call install,PACKAGES) installs those of the packages that are not there.
 define install
 missing=; for package in $(1); do \
@@ -88,6 +92,32 @@ $(GUEST)/initrd.img: $(shell find Guest -type f) Makefile
 	chmod -R u=rwX,go=rX .; find . -exec touch -h -d @0 {} +; \
 	find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio -0 -o -H newc -R 0:0 --reproducible --quiet > ../initrd.img
 	@rm -rf $(GUEST)/root
+
+.PHONY: test
+test: packages lint image guest ## Test everything, on the host and in Bochs; ends with a count
+	@$(call install,$(TEST_PACKAGES))
+	@echo "==> Testing in debug, with Bochs"
+	@mkdir -p build; status=0; \
+	SKEP_BOCHS_TESTS=1 $(SWIFT) test $(TEST_OPTIONS) 2>&1 | tee build/test-debug.log | $(TEST_FILTER) || status=1; \
+	echo "==> Testing the panics in release"; \
+	$(SWIFT) test -c release -Xswiftc -enable-testing --filter Panic 2>&1 | tee build/test-release.log | $(TEST_FILTER) || status=1; \
+	passed=$$(cat build/test-{debug,release}.log | grep -cE '^. Test .* passed after' || true); \
+	failed=$$(cat build/test-{debug,release}.log | grep -cE '^. Test .* failed after' || true); \
+	[ $$status = 0 ] || [ $$failed != 0 ] || { echo "make: the tests did not run to their end; see build/test-*.log" >&2; failed=1; }; \
+	echo "$$passed passed, $$failed failed"; \
+	[ $$failed = 0 ]
+
+.PHONY: requirements
+requirements: ## List the requirements, the tests named after each, and those without a test
+	@grep -rhoE '@(Test|Suite)\($$|@(Test|Suite)\("[^"]*"|^ *"([A-F][0-9]+ )+[^"]*"' Tests | grep -oE '"([A-F][0-9]+ )+[^"]*' | tr -d '"' | \
+	awk -F ' [|] ' ' \
+	  NR == FNR { count = split($$0, words, " "); i = 1; \
+	    while (i <= count && words[i] ~ /^[A-F][0-9]+$$/) { id = words[i++]; tests[id] = tests[id] "\n       " $$0 } next } \
+	  /^#/ { next } \
+	  { id = $$1; sub(/ .*/, "", id); total++; print $$1; \
+	    if (id in tests) { covered++; print substr(tests[id], 2) } \
+	    else print "       not covered: " ($$2 ? $$2 : "no test yet") } \
+	  END { print covered + 0 " of " total " requirements covered" }' - Specification/Requirements.txt
 
 .PHONY: format
 format: ## Format all Swift sources

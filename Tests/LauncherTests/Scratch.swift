@@ -22,8 +22,8 @@ final class Scratch {
     return "\(path)/\(name)"
   }
 
-  /// A kernel that passes all checks but has no code.
-  func kernel() throws -> String {
+  /// A kernel that passes all checks and has `code` at its 64-bit entry point.
+  func kernel(code: [UInt8] = []) throws -> String {
     var bytes = [UInt8](repeating: 0, count: 4 * 512 + 4096)
     func put<Value>(_ field: LinuxBootField<Value>, _ value: Value) {
       bytes.withUnsafeMutableBytes {
@@ -45,14 +45,20 @@ final class Scratch {
     put(.initSize, 0x20_0000)
     put(.initrdAddrMax, 0x7fff_ffff)
     put(.cmdlineSize, 2047)
+    // The 64-bit entry point is 0x200 into the protected-mode code, which is after the setup sectors.
+    bytes.replaceSubrange(4 * 512 + 0x200..<4 * 512 + 0x200 + code.count, with: code)
     return try write(bytes, to: "kernel")
   }
 
   /// Runs a command of the shell in the directory, and gives its status and all that it printed.
+  ///
+  /// Carriage returns are left out: Swift takes one with its line feed for a single character.
   func shell(_ command: String) throws -> (status: Int32, output: String) {
     let pipe = try #require(popen("cd '\(path)' && { \(command)\n} 2>&1 </dev/null", "r"))
     var bytes: [UInt8] = []
-    while case let byte = getc(pipe), byte != EOF { bytes.append(UInt8(byte)) }
+    while case let byte = getc(pipe), byte != EOF {
+      if byte != 0x0d { bytes.append(UInt8(byte)) }
+    }
     return (pclose(pipe) >> 8, String(decoding: bytes, as: UTF8.self))
   }
 }
