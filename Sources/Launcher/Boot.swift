@@ -100,28 +100,27 @@ public struct Boot: Sendable {
     var lines: [String]
     switch method {
     case .hypervisor:
-      // The guest's command line is last and has no end: GRUB writes \ before each ", ' and \ in it, which the
-      // hypervisor takes away again, and " around a word with a space in it, so each word is one of its own.
+      // GRUB writes a word with a space in it as "append=…", with \ before each ", ' and \: HypervisorOptions knows.
       let words = [
         "memory=\(memory.bytes)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)",
-        "on-demand=\(mapsOnDemand ? 1 : 0)",
+        "on-demand=\(mapsOnDemand ? 1 : 0)", "append=" + commandLine,
       ]
       lines = [
-        "multiboot2 /skep.elf " + quoted(words + ["append=" + commandLine]),
+        "multiboot2 /skep.elf " + words.map(quoted).joined(separator: " "),
         "module2 /kernel kernel",
       ]
       if initrd != nil { lines.append("module2 /initrd initrd") }
     case .native:
-      lines = ["linux /kernel " + quoted([commandLine])]
+      // An empty word stands for a second space.
+      let words = commandLine.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+      lines = ["linux /kernel " + words.map(quoted).joined(separator: " ")]
       if initrd != nil { lines.append("initrd /initrd") }
     }
     return (lines + ["boot", ""]).joined(separator: "\n")
   }
 
-  /// `texts` as GRUB's script language takes them unchanged, word for word; an empty word stands for a second space.
-  private func quoted(_ texts: [String]) -> String {
-    texts.joined(separator: " ").split(separator: " ", omittingEmptySubsequences: false).map { word in
-      "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-    }.joined(separator: " ")
+  /// `word` as GRUB's script language takes it unchanged.
+  private func quoted(_ word: String) -> String {
+    "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
   }
 }

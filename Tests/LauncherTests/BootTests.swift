@@ -1,4 +1,5 @@
 import Glibc
+import Machine
 import Testing
 
 @testable import Launcher
@@ -69,14 +70,20 @@ struct BootTests {
     let line = try #require(boot.configuration.split(separator: "\n").first)
     let words = grubWords(String(line))
     #expect(words.first == "multiboot2")
-    let received = words.dropFirst(2).map { word in
-      let escaped = word.reduce(into: "") { $0 += "\\'\"".contains($1) ? "\\\($1)" : String($1) }
-      #expect(!word.contains(" "), "GRUB would put quotation marks around it")
-      return escaped
-    }.joined(separator: " ")
-    let start = try #require(received.range(of: " append="))
-    #expect(unescapedByHypervisor(String(received[start.upperBound...])) == text)
-    #expect(received.hasPrefix("memory=268435456 console=com1 report=com2 metered=1 on-demand=0 append="))
+    var received = Array(words.dropFirst(2).map(grubArgument).joined(separator: " ").utf8)
+    received.withUnsafeMutableBytes {
+      let options = HypervisorOptions(parsing: $0)
+      #expect(String(decoding: options.append, as: UTF8.self) == text)
+      #expect(options.memory == 256 << 20)
+      #expect(options.isMetered)
+      #expect(!options.mapsOnDemand)
+    }
+  }
+
+  /// What GRUB's `multiboot2` makes of a word.
+  private func grubArgument(_ word: String) -> String {
+    let escaped = word.reduce(into: "") { $0 += "\\'\"".contains($1) ? "\\\($1)" : String($1) }
+    return word.contains(" ") ? "\"\(escaped)\"" : escaped
   }
 
   /// The words of a line of GRUB's script language that uses single quotation marks only.
@@ -101,25 +108,5 @@ struct BootTests {
       }
     }
     return words + (word.map { [$0] } ?? [])
-  }
-
-  private func unescapedByHypervisor(_ text: String) -> String {
-    var result = ""
-    var isEscaped = false
-    for character in text {
-      if character == "\\", !isEscaped {
-        isEscaped = true
-      } else {
-        result.append(character)
-        isEscaped = false
-      }
-    }
-    return result
-  }
-}
-
-extension String {
-  fileprivate func range(of text: String) -> Range<String.Index>? {
-    indices.first { self[$0...].hasPrefix(text) }.map { $0..<index($0, offsetBy: text.count) }
   }
 }
