@@ -21,7 +21,9 @@ public enum HostRequest: Sendable {
 public struct VirtualMachine: ~Copyable {
   /// The devices.
   public var bus: IOBus
-  /// The deadline for which the host has set its timer. The host keeps it up to date.
+  /// The deadline for which the host has set its timer.
+  ///
+  /// The host keeps it up to date.
   public var armedDeadline = MachineTime.max
   /// Whether the host is taking what the guest sends, so that `HostRequest.output` is not needed.
   public var isOutputDraining = false
@@ -40,7 +42,8 @@ public struct VirtualMachine: ~Copyable {
   ///
   /// - Parameter backing: the physical address where the guest's memory begins.
   public init(
-    memory: GuestMemory, backing: PhysicalAddress, tables: consuming ExtendedPageTables, bus: consuming IOBus, clock: MachineClock, cpuid: CPUIDTable,
+    memory: GuestMemory, backing: PhysicalAddress, tables: consuming ExtendedPageTables, bus: consuming IOBus,
+    clock: MachineClock, cpuid: CPUIDTable,
     msrs: MSRPolicy, xcr0: XCR0Policy
   ) {
     self.memory = memory
@@ -64,7 +67,9 @@ public struct VirtualMachine: ~Copyable {
       switch vcpu.run(eptGeneration: tables.generation) {
       case .cpuid: emulateCPUID(&vcpu)
       case .io(let access):
-        if access.string { return .stopped(.unsupported("the guest executed INS or OUTS, which Skep does not emulate")) }
+        if access.string {
+          return .stopped(.unsupported("the guest executed INS or OUTS, which Skep does not emulate"))
+        }
         emulateIO(access, &vcpu)
         if let request = requestAfterIO() { return request }
       case .rdmsr: emulateRDMSR(&vcpu)
@@ -116,7 +121,9 @@ public struct VirtualMachine: ~Copyable {
     vcpu.advance()
   }
 
-  /// IN or OUT. Nearly all are of one byte, so those have a path of their own.
+  /// IN or OUT.
+  ///
+  /// Nearly all are of one byte, so those have a path of their own.
   @inlinable @inline(__always)
   mutating func emulateIO<P: VMXProcessor>(_ access: IOInstructionQualification, _ vcpu: inout LoadedVCPU<P>) {
     if access.size != .byte { return emulateWideIO(access, &vcpu) }

@@ -1,4 +1,6 @@
-/// Where text goes, byte by byte: a serial port, a buffer, a terminal. Needs no heap and no `String`.
+/// Where text goes, byte by byte: a serial port, a buffer, a terminal.
+///
+/// Needs no heap and no `String`.
 public protocol ByteOutput: ~Copyable {
   /// Writes one byte.
   mutating func write(_ byte: UInt8)

@@ -1,5 +1,7 @@
 /// What is known when Skep itself has gone wrong: a VMX instruction failed that cannot fail, or a rule of Skep's own
-/// was broken. Nothing that a guest or a user does leads here.
+/// was broken.
+///
+/// Nothing that a guest or a user does leads here.
 public struct PanicReport: Sendable {
   /// What happened, in one sentence.
   public var message: StaticString

@@ -1,5 +1,7 @@
-/// A physical address of the processor that executes the code: 64 bits, of which the processor's
-/// physical-address width are significant. Never a guest-physical address.
+/// A physical address of the processor that executes the code: 64 bits, of which the processor's physical-address width
+/// are significant.
+///
+/// Never a guest-physical address.
 @frozen
 public struct PhysicalAddress: RawRepresentable, Hashable, Comparable, Sendable {
   /// The address, in bytes.

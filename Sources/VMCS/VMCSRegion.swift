@@ -2,7 +2,9 @@
 ///
 /// SDM, "Format of the VMCS Region". The page belongs to the processor; software writes the first word once.
 public struct VMCSRegion<P: VMXProcessor>: ~Copyable {
-  /// The size and the alignment of a region, in bytes. IA32_VMX_BASIC may ask for less, never for more.
+  /// The size and the alignment of a region, in bytes.
+  ///
+  /// IA32_VMX_BASIC may ask for less, never for more.
   @inlinable
   public static var byteCount: Int { 4096 }
 

@@ -42,7 +42,9 @@ public struct GuestInterruptibility: Equatable, Sendable {
   @inlinable
   public var acceptsExternalInterrupt: Bool { interruptsEnabled && !isInShadow }
 
-  /// Whether an NMI can be delivered now. Blocking by STI counts: some processors do not enter with an NMI then.
+  /// Whether an NMI can be delivered now.
+  ///
+  /// Blocking by STI counts: some processors do not enter with an NMI then.
   @inlinable
   public var acceptsNMI: Bool { !isInShadow && !state.blockingByNMI }
 }
@@ -55,8 +57,9 @@ public struct GuestInterruptibility: Equatable, Sendable {
 public struct EventDecision: Equatable, Sendable {
   /// What the entry injects.
   public var injection: Event?
-  /// Whether the requested external interrupt goes in with this entry. Its vector is not known here: who asked
-  /// acknowledges the interrupt controller and injects the answer.
+  /// Whether the requested external interrupt goes in with this entry.
+  ///
+  /// Its vector is not known here: who asked acknowledges the interrupt controller and injects the answer.
   public var takesExternalInterrupt = false
   /// Whether the guest has to exit as soon as it can take an external interrupt.
   public var needsInterruptWindow = false

@@ -41,8 +41,9 @@ public struct ExtendedPageTables: ~Copyable {
   /// where the processor has them.
   public let pointer: EPTPointer
 
-  /// Grows by one with each change that makes translations in a TLB wrong. A vCPU that has not seen the newest number
-  /// executes INVEPT before it enters the guest.
+  /// Grows by one with each change that makes translations in a TLB wrong.
+  ///
+  /// A vCPU that has not seen the newest number executes INVEPT before it enters the guest.
   public private(set) var generation: UInt64 = 0
 
   /// Makes tables that map nothing, in pages of `pool`; nil if it is empty.
@@ -80,7 +81,9 @@ public struct ExtendedPageTables: ~Copyable {
     }
   }
 
-  /// Removes the mapping of guest-physical `range`. A 2 MiB page that lies only partly in it is split first.
+  /// Removes the mapping of a guest-physical range.
+  ///
+  /// A 2 MiB page that lies only partly in it is split first.
   public mutating func unmap(_ range: Range<UInt64>) throws(EPTError) {
     try check(range, 0)
     var guest = range.lowerBound

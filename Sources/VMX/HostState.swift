@@ -4,7 +4,9 @@ import VMCS
 public struct HostState: Sendable {
   /// CR0 and CR4 are the values in force; CR3 is that of the host's page tables.
   public var cr0, cr3, cr4: UInt64
-  /// Selectors with RPL 0 and TI 0. CS and TR are not null.
+  /// Selectors with RPL 0 and TI 0.
+  ///
+  /// CS and TR are not null.
   public var cs, ds, tr: SegmentSelector
   /// Bases of the descriptor tables and of TR.
   public var gdtrBase, idtrBase, trBase: UInt64
@@ -27,7 +29,9 @@ public struct HostState: Sendable {
     (self.gdtrBase, self.idtrBase, self.trBase, self.rip) = (gdtrBase, idtrBase, trBase, rip)
   }
 
-  /// Writes the host-state area. Called once for a vCPU: nothing in it changes later.
+  /// Writes the host-state area.
+  ///
+  /// Called once for a vCPU: nothing in it changes later.
   func write<P: VMXProcessor>(to vmcs: borrowing CurrentVMCS<P>, rsp: UInt64, exitControls: PrimaryVMExitControls) {
     if exitControls.contains(.loadIA32PAT) { vmcs[.hostIA32PAT] = pat }
     if exitControls.contains(.loadIA32EFER) { vmcs[.hostIA32EFER] = efer }

@@ -18,7 +18,9 @@ extension LoadedVCPU {
     !state.events.isEmpty || state.primaryControls.rawValue & Self.windows.rawValue != 0
   }
 
-  /// Raises an exception in the guest, at the next entry. RIP stays at the instruction, for which the processor saves it.
+  /// Raises an exception in the guest, at the next entry.
+  ///
+  /// RIP stays at the instruction, for which the processor saves it.
   @inlinable
   public mutating func raise(_ exception: Event) { state.events.exception = exception }
 
@@ -59,8 +61,9 @@ extension LoadedVCPU {
     setWindows(interrupt: true, nmi: state.primaryControls.contains(.nmiWindowExiting))
   }
 
-  /// Keeps the event whose delivery the exit interrupted, if one was under way, to deliver it again. For the exits that
-  /// can interrupt one: exceptions, EPT violations, task switches.
+  /// Keeps the event whose delivery the exit interrupted, if one was under way, to deliver it again.
+  ///
+  /// For the exits that can interrupt one: exceptions, EPT violations, task switches.
   public mutating func keepInterruptedEvent(isTaskSwitch: Bool = false) {
     let information = vmcs[.idtVectoringInformation]
     guard information.valid else { return }

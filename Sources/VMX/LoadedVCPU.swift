@@ -15,7 +15,9 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
     state.eptGeneration = .max
   }
 
-  /// Clears the VMCS. The next entry, wherever it is, is a VMLAUNCH.
+  /// Clears the VMCS.
+  ///
+  /// The next entry, wherever it is, is a VMLAUNCH.
   public consuming func unload() -> VCPU<P> {
     var state = state
     state.saveProcessorRegisters()

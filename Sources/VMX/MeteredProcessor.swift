@@ -39,6 +39,7 @@ public struct MeteredProcessor<Base: VMXProcessor>: VMXProcessor {
     meter.pointee.lastExit = base.timestampCounter
   }
 
+  /// VMREAD, counted; the exit reason also counts the exit.
   @inline(__always)
   public func vmread(_ encoding: UInt32) -> VMREADResult {
     meter.pointee.vmreads &+= 1
@@ -49,12 +50,14 @@ public struct MeteredProcessor<Base: VMXProcessor>: VMXProcessor {
     return result
   }
 
+  /// VMWRITE, counted.
   @inline(__always)
   public func vmwrite(_ encoding: UInt32, _ value: UInt64) -> Bool {
     meter.pointee.vmwrites &+= 1
     return base.vmwrite(encoding, value)
   }
 
+  /// VMLAUNCH or VMRESUME, with the time on both sides counted.
   @inline(__always)
   public func enter(_ registers: UnsafeMutablePointer<GuestRegisters>, resume: Bool) -> VMXOutcome {
     let entry = base.timestampCounter
@@ -66,47 +69,73 @@ public struct MeteredProcessor<Base: VMXProcessor>: VMXProcessor {
     return outcome
   }
 
+  /// VMXON.
   @inlinable public func vmxon(_ region: PhysicalAddress) -> VMXOutcome { base.vmxon(region) }
+  /// VMXOFF.
   @inlinable public func vmxoff() -> VMXOutcome { base.vmxoff() }
+  /// VMCLEAR.
   @inlinable public func vmclear(_ region: PhysicalAddress) -> VMXOutcome { base.vmclear(region) }
+  /// VMPTRLD.
   @inlinable public func vmptrld(_ region: PhysicalAddress) -> VMXOutcome { base.vmptrld(region) }
+  /// VMPTRST.
   @inlinable public func vmptrst() -> PhysicalAddress { base.vmptrst() }
-  @inlinable public func outcomeOfFailedVMREAD(_ encoding: UInt32) -> VMXOutcome { base.outcomeOfFailedVMREAD(encoding) }
+  /// How the VMREAD that has just failed ended.
+  @inlinable public func outcomeOfFailedVMREAD(_ encoding: UInt32) -> VMXOutcome {
+    base.outcomeOfFailedVMREAD(encoding)
+  }
+  /// How the VMWRITE that has just failed ended.
   @inlinable public func outcomeOfFailedVMWRITE(_ encoding: UInt32, _ value: UInt64) -> VMXOutcome {
     base.outcomeOfFailedVMWRITE(encoding, value)
   }
+  /// INVEPT.
   @inlinable public func invept(_ type: UInt64, _ eptPointer: UInt64) -> VMXOutcome { base.invept(type, eptPointer) }
+  /// INVVPID.
   @inlinable public func invvpid(_ type: UInt64, _ vpid: UInt16, _ linearAddress: UInt64) -> VMXOutcome {
     base.invvpid(type, vpid, linearAddress)
   }
+  /// The host's hook before VMPTRLD.
   @inlinable public func enterCritical() { base.enterCritical() }
+  /// The host's hook after VMCLEAR.
   @inlinable public func exitCritical() { base.exitCritical() }
+  /// RDMSR.
   @inlinable public func rdmsr(_ index: UInt32) -> UInt64 { base.rdmsr(index) }
+  /// WRMSR.
   @inlinable public func wrmsr(_ index: UInt32, _ value: UInt64) { base.wrmsr(index, value) }
+  /// CPUID.
   @inlinable public func cpuid(_ leaf: UInt32, _ subleaf: UInt32) -> CPUIDResult { base.cpuid(leaf, subleaf) }
+  /// DR0 to DR3 and DR6.
   @inlinable public func debugRegister(_ number: Int) -> UInt64 { base.debugRegister(number) }
+  /// Gives DR0 to DR3 or DR6 a value.
   @inlinable public func setDebugRegister(_ number: Int, to value: UInt64) { base.setDebugRegister(number, to: value) }
+  /// WBINVD.
   @inlinable public func wbinvd() { base.wbinvd() }
+  /// The end of this logical processor.
   @inlinable public func stop(_ report: PanicReport) -> Never { base.stop(report) }
+  /// CR0.
   public var cr0: UInt64 {
     @inlinable get { base.cr0 }
     @inlinable nonmutating set { base.cr0 = newValue }
   }
+  /// CR2.
   public var cr2: UInt64 {
     @inlinable get { base.cr2 }
     @inlinable nonmutating set { base.cr2 = newValue }
   }
+  /// CR3.
   public var cr3: UInt64 {
     @inlinable get { base.cr3 }
     @inlinable nonmutating set { base.cr3 = newValue }
   }
+  /// CR4.
   public var cr4: UInt64 {
     @inlinable get { base.cr4 }
     @inlinable nonmutating set { base.cr4 = newValue }
   }
+  /// XCR0.
   public var xcr0: UInt64 {
     @inlinable get { base.xcr0 }
     @inlinable nonmutating set { base.xcr0 = newValue }
   }
+  /// RDTSC.
   @inlinable public var timestampCounter: UInt64 { base.timestampCounter }
 }

@@ -20,7 +20,9 @@ public struct PagePool: ~Copyable {
   private let count: Int
   private var used = 0
 
-  /// Makes a pool of `count` pages that begin at `start`, whose physical address is `address`. Both are multiples of 4,096.
+  /// Makes a pool of `count` pages that begin at `start`, whose physical address is `address`.
+  ///
+  /// Both are multiples of 4,096.
   public init(_ start: UnsafeMutableRawPointer, at address: PhysicalAddress, count: Int) {
     self.start = start
     self.address = address

@@ -45,13 +45,17 @@ public struct VCPU<P: VMXProcessor>: ~Copyable {
     return result
   }
 
-  /// The value of `register` as the guest sees it. Registers outside the VMCS are read without loading it.
+  /// The value of a register as the guest sees it.
+  ///
+  /// Registers outside the VMCS are read without loading it.
   public mutating func register(_ register: GuestRegister) -> UInt64 {
     if let value = state.registerOutsideVMCS(register) { return value }
     return whileLoaded { $0.register(register) }
   }
 
-  /// Gives `register` a value. Registers outside the VMCS are written without loading it.
+  /// Gives a register a value.
+  ///
+  /// Registers outside the VMCS are written without loading it.
   public mutating func setRegister(_ register: GuestRegister, to value: UInt64) throws(RegisterError) {
     if state.setRegisterOutsideVMCS(register, to: value) { return }
     // A closure that throws would need an untyped error here.

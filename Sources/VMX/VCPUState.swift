@@ -10,7 +10,9 @@ public struct VCPUSettings: Sendable {
   public var cr0, cr4: ControlRegisterMasks
   /// The guest's extended page tables.
   public var eptPointer: EPTPointer
-  /// The tag of the guest's linear translations; not 0. Used where the controls enable VPIDs.
+  /// The tag of the guest's linear translations; not 0.
+  ///
+  /// Used where the controls enable VPIDs.
   public var vpid: UInt16
   /// What is added to the time-stamp counter for the guest.
   public var tscOffset: UInt64
@@ -55,7 +57,9 @@ struct VCPUState<P: VMXProcessor> {
   @usableFromInline var xcr0: UInt64 = 1
 
   @usableFromInline var events = PendingEvents()
-  /// The EPT generation for which this processor's translations are right. Generation 0 is never right.
+  /// The EPT generation for which this processor's translations are right.
+  ///
+  /// Generation 0 is never right.
   @usableFromInline var eptGeneration = UInt64.max
   /// Whether linear translations tagged with the VPID may be stale.
   @usableFromInline var needsVPIDFlush = true

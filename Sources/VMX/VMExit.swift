@@ -1,6 +1,8 @@
 import VMCS
 
-/// Why the guest stopped running, with what the reason means. Only the VMCS fields that a case carries have been read.
+/// Why the guest stopped running, with what the reason means.
+///
+/// Only the VMCS fields that a case carries have been read.
 ///
 /// SDM, "VMX Basic Exit Reasons".
 public enum VMExit: Sendable {

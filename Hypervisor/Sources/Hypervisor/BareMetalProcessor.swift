@@ -2,7 +2,9 @@ import Boot
 import CVMX
 import VMCS
 
-/// The logical processor that this code runs on. It has no state of its own, so it vanishes where it is specialised.
+/// The logical processor that this code runs on.
+///
+/// It has no state of its own, so it vanishes where it is specialised.
 struct BareMetalProcessor: VMXProcessor {
   @inline(__always)
   func vmxon(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmxon(region.rawValue)) }

@@ -40,8 +40,9 @@ func loadInterruptDescriptorTable(_ table: UnsafeMutableRawPointer) {
   cvmx_lidt(table, 4095)
 }
 
-/// Called by the vectors. An interrupt only notes what happened, for the run loop; an exception in the host is Skep's
-/// own bug.
+/// Called by the vectors.
+///
+/// An interrupt only notes what happened, for the run loop; an exception in the host is Skep's own bug.
 @c(hypervisor_interrupt)
 func handleInterrupt(_ pushed: UnsafeRawPointer) {
   let frame = pushed.load(as: InterruptFrame.self)

@@ -26,7 +26,9 @@ struct HostPaging {
           store(level1, in: level2, at: entry)
         } else {
           let isDevice = address >= 0xFEC0_0000
-          store(address | present | writable | large | executeDisable | (isDevice ? cacheDisable : 0), in: level2, at: entry)
+          store(
+            address | present | writable | large | executeDisable | (isDevice ? cacheDisable : 0), in: level2, at: entry
+          )
         }
       }
     }
@@ -42,7 +44,8 @@ struct HostPaging {
       let isText = address >= address_of_image_start() && address < address_of_text_end()
       let isConstant = !isText && address >= address_of_image_start() && address < address_of_constants_end()
       store(
-        address | present | (isText || isConstant ? 0 : writable) | (isText ? 0 : executeDisable), in: level1, at: entry)
+        address | present | (isText || isConstant ? 0 : writable) | (isText ? 0 : executeDisable), in: level1, at: entry
+      )
     }
     return level1.address.rawValue | present | writable
   }

@@ -32,7 +32,9 @@ struct Multiboot2 {
     }
   }
 
-  /// The command line without the terminating zero; empty if there is none. It is Skep's to change.
+  /// The command line without the terminating zero; empty if there is none.
+  ///
+  /// It is Skep's to change.
   var commandLine: UnsafeMutableRawBufferPointer {
     var result = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     forEachTag { type, tag in
@@ -48,7 +50,9 @@ struct Multiboot2 {
     forEachTag { type, tag in
       guard type == 3, tag.count >= 17 else { return }
       let text = UnsafeRawBufferPointer(rebasing: tag[16..<tag.count - 1])
-      guard text.elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) else { return }
+      guard text.elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) else {
+        return
+      }
       let first = UInt(tag.load(fromByteOffset: 8, as: UInt32.self))
       let last = UInt(tag.load(fromByteOffset: 12, as: UInt32.self))
       result = UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: first), count: Int(last - first))

@@ -3,8 +3,9 @@ import Machine
 import VMCS
 import VMX
 
-/// Runs the guest, and does what the host has to do in between, until the guest stops. The host's interrupts are off
-/// except where it waits for one, so nothing changes behind the code's back.
+/// Runs the guest, and does what the host has to do in between, until the guest stops.
+///
+/// The host's interrupts are off except where it waits for one, so nothing changes behind the code's back.
 func run<P: VMXProcessor>(
   _ machine: inout VirtualMachine, _ vcpu: inout LoadedVCPU<P>, _ hostClock: HostClock,
   _ meter: UnsafeMutablePointer<Meter>?
@@ -30,7 +31,9 @@ func run<P: VMXProcessor>(
   }
 }
 
-/// Ends the interrupt. The timer has fired if it was the timer's, so it is set again even for the same deadline.
+/// Ends the interrupt.
+///
+/// The timer has fired if it was the timer's, so it is set again even for the same deadline.
 private func note(_ vector: UInt8, _ machine: inout VirtualMachine) {
   acknowledgeHostInterrupt(vector)
   if vector == HostVector.timer { machine.armedDeadline = .max }
@@ -65,7 +68,8 @@ private func writeCosts(_ meter: UnsafeMutablePointer<Meter>) {
   write("VM exits", meter.pointee.exitCount, to: &output)
   for reason in meter.pointee.exits.indices where meter.pointee.exits[reason] > 0 {
     output.write("  ")
-    write(BasicExitReason(rawValue: UInt16(reason)).title ?? "unknown", meter.pointee.exits[reason], width: 40, to: &output)
+    write(
+      BasicExitReason(rawValue: UInt16(reason)).title ?? "unknown", meter.pointee.exits[reason], width: 40, to: &output)
   }
   write("VMREADs", meter.pointee.vmreads, to: &output)
   write("VMWRITEs", meter.pointee.vmwrites, to: &output)

@@ -42,8 +42,9 @@ struct SerialPort: ~Copyable {
   func transmit(_ byte: UInt8) { cvmx_out8(base, byte) }
 }
 
-/// The report channel: text to COM2, each line begun as the launcher's protocol wants it. Waits for the UART, so it also
-/// works when nothing else does.
+/// The report channel: text to COM2, each line begun as the launcher's protocol wants it.
+///
+/// Waits for the UART, so it also works when nothing else does.
 struct ReportPort: ByteOutput {
   let lineStart: StaticString
   private var isAtLineStart = true
@@ -66,7 +67,9 @@ struct ReportPort: ByteOutput {
 }
 
 /// Ends the run: tells the launcher how, waits until the UART has sent it, and turns the machine off as Bochs and QEMU
-/// understand it. A real machine stands still.
+/// understand it.
+///
+/// A real machine stands still.
 func endRun(_ kind: StaticString) -> Never {
   var output = ReportPort(lineStart: "skep: end ")
   output.write(kind)

@@ -72,7 +72,9 @@ private func setUpHostProcessor(_ pool: inout PagePool) {
   IOAPIC.route(line: 4, to: HostVector.com1, destination: LocalAPIC.identifier)
 }
 
-/// Ends an interrupt of the host's. What it was about is looked at by the run loop.
+/// Ends an interrupt of the host's.
+///
+/// What it was about is looked at by the run loop.
 func acknowledgeHostInterrupt(_ vector: UInt8) {
   if vector != HostVector.spurious { LocalAPIC.endOfInterrupt() }
 }
@@ -112,7 +114,9 @@ private func runGuest<P: VMXProcessor>(
         second: calendar.second), memorySize: memory.layout.lowByteCount),
     clock: MachineClock(start: processor.timestampCounter, frequency: hostClock.timestampFrequency), cpuid: cpuid,
     msrs: MSRPolicy(
-      physicalAddressWidth: cpuid.physicalAddressWidth, tscFrequency: UInt32(clamping: hostClock.timestampFrequency / 1000)), xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
+      physicalAddressWidth: cpuid.physicalAddressWidth,
+      tscFrequency: UInt32(clamping: hostClock.timestampFrequency / 1000)),
+    xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
   let host = HostState(
     of: processor, cs: SegmentSelector(rawValue: 0x08), ds: SegmentSelector(rawValue: 0x10),
     tr: SegmentSelector(rawValue: 0x18), gdtrBase: address_of_gdt(), idtrBase: cvmx_idtr_base(),
@@ -173,7 +177,8 @@ private func transmitStorage(_ pool: inout PagePool) -> UnsafeMutableBufferPoint
 
 /// The guest's extended page tables, with all its memory in them unless it is to be mapped when it is touched.
 private func mapGuest(
-  _ memory: GuestMemory, at range: Range<UInt64>, _ options: HypervisorOptions, _ support: VMXSupport, _ pool: consuming PagePool
+  _ memory: GuestMemory, at range: Range<UInt64>, _ options: HypervisorOptions, _ support: VMXSupport,
+  _ pool: consuming PagePool
 ) -> ExtendedPageTables {
   guard var tables = ExtendedPageTables(in: pool, capabilities: support.capabilities.eptAndVPID) else {
     fail("there is no memory for the extended page tables")
