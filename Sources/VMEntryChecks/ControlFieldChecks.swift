@@ -43,7 +43,9 @@ extension EntryCheckPass {
     if isUsed: (inout Inputs) -> Bool
   ) {
     check(aligned.id, aligned.statement, reads: names) { $0.isUsed(isUsed) ? $0.requireClear(field, low) : nil }
-    check(width.id, width.statement, reads: names) { $0.isUsed(isUsed) ? $0.requirePhysicalAddress(field) : nil }
+    check(width.id, width.statement, reads: names, and: "cpuid80000008EAX") {
+      $0.isUsed(isUsed) ? $0.requirePhysicalAddress(field) : nil
+    }
   }
 
   /// The three checks of an MSR area: alignment, the address, and the address of the last byte.
@@ -54,15 +56,15 @@ extension EntryCheckPass {
   mutating func msrArea(
     _ ids: (alignment: StaticString, width: StaticString, lastByte: StaticString), _ name: StaticString,
     address: VMCSField<PhysicalAddress, ReadWrite>, count: VMCSField<UInt32, ReadWrite>,
-    reads names: (StaticString, andWidth: StaticString)
+    reads names: StaticString
   ) {
     check(
-      ids.alignment, "Bits 3:0 of the % address are 0 if the % count is not 0.", reads: names.0, for: name
+      ids.alignment, "Bits 3:0 of the % address are 0 if the % count is not 0.", reads: names, for: name
     ) { $0.bits(count) == 0 ? nil : $0.requireClear(address, 0xF) }
 
     check(
       ids.width, "No bits beyond the physical-address width are set in the % address if the % count is not 0.",
-      reads: names.andWidth, for: name
+      reads: names, and: "cpuid80000008EAX", for: name
     ) { $0.bits(count) == 0 ? nil : $0.requirePhysicalAddress(address) }
 
     check(
@@ -71,7 +73,7 @@ extension EntryCheckPass {
       The address of the last byte of the area, the % address + 16 * the % count - 1, has no bits beyond the \
       physical-address width.
       """,
-      reads: names.andWidth, for: name
+      reads: names, and: "cpuid80000008EAX", for: name
     ) { vmcs in
       let size = 16 * vmcs.bits(count)
       return size == 0 ? nil : vmcs.requirePhysicalAddress(address, ofLast: size - 1, alignment: 16)

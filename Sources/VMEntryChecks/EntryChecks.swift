@@ -62,18 +62,20 @@ struct EntryCheckPass<State: VMCSState, Visitor: EntryCheckVisitor> {
   /// Makes a check: `body` returns what is wrong, or nil if nothing is.
   ///
   /// - Parameters:
-  ///   - names: what the check may read (see `EntryCheck.inputs`).
+  ///   - names: what the check may read (see `EntryCheck.inputs`), and `moreNames` too.
   ///   - name: the register that "%" stands for.
   ///   - outcome: what happens on failure, if it is not what the section says.
   ///   - isOptional: whether the SDM lets a processor not make the check.
   mutating func check(
-    _ id: StaticString, _ statement: StaticString, reads names: StaticString, for name: StaticString = "",
+    _ id: StaticString, _ statement: StaticString, reads names: StaticString,
+    and moreNames: StaticString = "", for name: StaticString = "",
     outcome: EntryOutcome? = nil, isOptional: Bool = false, _ body: (inout Inputs) -> EntryFinding?
   ) {
     let check = EntryCheck(
       id: EntryText(template: id, name: name, isLowercased: true), section: section,
       statement: EntryText(template: statement, name: name, isLowercased: false),
-      inputs: EntryText(template: names, name: name, isLowercased: false), outcome: outcome ?? section.outcome,
+      inputs: EntryText(template: names, name: name, isLowercased: false, suffix: moreNames),
+      outcome: outcome ?? section.outcome,
       isOptional: isOptional)
     let inputs = self.inputs
     visitor.visit(check) {

@@ -143,8 +143,9 @@ extension EntryInputs {
 
   /// The number of bits of a physical address, from 32 to 52, if it matters for the bits that are set in `bits`.
   mutating func physicalAddressWidth(for bits: UInt64) -> UInt64 {
-    // No processor has fewer than 32 or more than 52.
-    if bits < 1 << 32 || bits >= 1 << 52 { return bits < 1 << 32 ? 32 : 52 }
+    if bits < 1 << 32 { return 32 }
+    // No processor has more than 52, so these bits are too many even where the width is not known.
+    if bits >= 1 << 52, capabilities[.cpuid80000008EAX] == nil { return 52 }
     return max(32, min(52, capability(.cpuid80000008EAX) & 0xFF))
   }
 
@@ -159,20 +160,17 @@ extension EntryInputs {
     return requireClear(field, mask & ~0 << width)
   }
 
-  /// The number of bits of a linear address, 48 or 57, if it matters for `address`.
+  /// The number of bits of a linear address, 48 or 57.
+  ///
+  /// Where it is not known, and `isValid` says that an address is valid with 48 bits or is not even with 57, it is 48.
+  private mutating func linearAddressWidth(where isValid: (UInt64) -> Bool) -> UInt64 {
+    if capabilities[.cpuid80000008EAX] == nil, isValid(48) || !isValid(57) { return 48 }
+    return max(48, min(57, capability(.cpuid80000008EAX) >> 8 & 0xFF))
+  }
+
+  /// The number of bits of a linear address, if it matters for whether `address` is canonical.
   mutating func linearAddressWidth(for address: UInt64) -> UInt64 {
-    if isCanonical(address, width: 48) || !isCanonical(address, width: 57) { return 48 }
-    return knownLinearAddressWidth()
-  }
-
-  private mutating func knownLinearAddressWidth() -> UInt64 {
-    max(48, min(57, capability(.cpuid80000008EAX) >> 8 & 0xFF))
-  }
-
-  func isCanonical(_ address: UInt64, width: UInt64) -> Bool { signExtended(address, width: width) == address }
-
-  func signExtended(_ address: UInt64, width: UInt64) -> UInt64 {
-    UInt64(bitPattern: Int64(bitPattern: address << (64 - width)) >> Int64(64 - width))
+    linearAddressWidth { address.isCanonical(width: $0) }
   }
 
   /// Requires a canonical address in the bits of `mask`, relative to the processor's linear-address width.
@@ -181,15 +179,15 @@ extension EntryInputs {
   ) -> EntryFinding? {
     let value = bits(field)
     let width = linearAddressWidth(for: value & mask)
-    if isCanonical(value & mask, width: width) { return nil }
-    return finding(field, ~0 << (width - 1), required: signExtended(value, width: width))
+    if (value & mask).isCanonical(width: width) { return nil }
+    return finding(field, ~0 << (width - 1), required: value.signExtended(from: width))
   }
 
   /// Requires bits 63:N to be identical, where N is the processor's linear-address width (bit N - 1 may differ).
   mutating func requireIdenticalHighBits<Value>(_ field: VMCSField<Value, ReadWrite>) -> EntryFinding? {
     let value = bits(field)
     func areIdentical(_ width: UInt64) -> Bool { value >> width == 0 || value >> width == ~0 >> width }
-    let width = areIdentical(48) || !areIdentical(57) ? 48 : knownLinearAddressWidth()
+    let width = linearAddressWidth(where: areIdentical)
     if areIdentical(width) { return nil }
     return finding(field, ~0 << width, required: value >> 63 == 0 ? 0 : ~0)
   }
@@ -200,5 +198,15 @@ extension EntryInputs {
   ) -> EntryFinding? {
     let allowed = bits(field) & optional == 0 ? optional : supported(&self)
     return requireClear(field, reserved | optional & ~allowed)
+  }
+}
+
+extension UInt64 {
+  /// Whether a linear address is canonical where linear addresses have `width` bits.
+  func isCanonical(width: UInt64) -> Bool { signExtended(from: width) == self }
+
+  /// The low `width` bits, and the highest of them in all bits above.
+  func signExtended(from width: UInt64) -> UInt64 {
+    UInt64(bitPattern: Int64(bitPattern: self << (64 - width)) >> Int64(64 - width))
   }
 }

@@ -9,6 +9,8 @@ public struct EntryText: Sendable {
   var name: StaticString
   /// Whether the name is written in lower case, as identifiers are.
   var isLowercased: Bool
+  /// What follows after a space; nothing if it is empty.
+  var suffix: StaticString = ""
 
   /// The length of the text in bytes.
   public var count: Int {
@@ -30,6 +32,9 @@ public struct EntryText: Sendable {
         output.write(isLowercased && byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte)
       }
     }
+    if suffix.utf8CodeUnitCount == 0 { return }
+    output.write(" ")
+    output.write(suffix)
   }
 
   /// Whether the text is `bytes`.

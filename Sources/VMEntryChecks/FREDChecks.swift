@@ -31,8 +31,6 @@ struct FREDTexts {
   var aligned: StaticString
   /// The inputs that say whether the MSRs are loaded, and the field.
   var inputs: StaticString
-  /// The same and the linear-address width.
-  var inputsAndWidth: StaticString
 }
 
 extension EntryCheckPass {
@@ -42,7 +40,8 @@ extension EntryCheckPass {
       areLoaded(&$0) ? $0.requireClear(fields.config, 0x834) : nil
     }
     check(
-      texts.canonical, "The address in bits 63:12 of IA32_FRED_% is canonical.", reads: texts.inputsAndWidth,
+      texts.canonical, "The address in bits 63:12 of IA32_FRED_% is canonical.", reads: texts.inputs,
+      and: "cpuid80000008EAX",
       for: "CONFIG"
     ) { areLoaded(&$0) ? $0.requireCanonical(fields.config, mask: ~0xFFF) : nil }
     fredPointer("RSP1", fields.rsp.0, low: 0x3F, "Bits 5:0 of IA32_FRED_% are 0.", texts, areLoaded)
@@ -57,7 +56,10 @@ extension EntryCheckPass {
     _ name: StaticString, _ field: VMCSField<UInt64, ReadWrite>, low: UInt64, _ statement: StaticString,
     _ texts: FREDTexts, _ areLoaded: (inout Inputs) -> Bool
   ) {
-    check(texts.canonical, "IA32_FRED_% contains a canonical address.", reads: texts.inputsAndWidth, for: name) {
+    check(
+      texts.canonical, "IA32_FRED_% contains a canonical address.", reads: texts.inputs, and: "cpuid80000008EAX",
+      for: name
+    ) {
       areLoaded(&$0) ? $0.requireCanonical(field) : nil
     }
     check(texts.aligned, statement, reads: texts.inputs, for: name) {

@@ -14,7 +14,7 @@ extension EntryCheckPass {
       .guest,
       FREDTexts(
         reserved: "guest.fred.%.reserved", canonical: "guest.fred.%.canonical", aligned: "guest.fred.%.alignment",
-        inputs: "guestIA32FRED% vmEntryControls", inputsAndWidth: "guestIA32FRED% vmEntryControls cpuid80000008EAX")
+        inputs: "guestIA32FRED% vmEntryControls")
     ) { $0.entry(.loadFRED) && $0.entry(.ia32eModeGuest) }
 
     check(

@@ -12,8 +12,7 @@ extension EntryCheckPass {
       .host,
       FREDTexts(
         reserved: "host.fred.%.reserved", canonical: "host.fred.%.canonical", aligned: "host.fred.%.alignment",
-        inputs: "hostIA32FRED% primaryVMExitControls secondaryVMExitControls",
-        inputsAndWidth: "hostIA32FRED% primaryVMExitControls secondaryVMExitControls cpuid80000008EAX")
+        inputs: "hostIA32FRED% primaryVMExitControls secondaryVMExitControls")
     ) { $0.secondaryExit(.loadFRED) && $0.exit(.hostAddressSpaceSize) }
 
     check(

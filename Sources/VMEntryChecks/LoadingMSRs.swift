@@ -103,8 +103,8 @@ extension EntryInputs {
       return mask == 0 ? nil : entry.finding(data: mask, required: required)
     case .ia32SYSENTERESP, .ia32SYSENTEREIP, .ia32LSTAR, .ia32CSTAR, .ia32KERNELGSBASE, .ia32DSAREA:
       let width = linearAddressWidth(for: entry.data)
-      if isCanonical(entry.data, width: width) { return nil }
-      return entry.finding(data: ~0 << (width - 1), required: signExtended(entry.data, width: width))
+      if entry.data.isCanonical(width: width) { return nil }
+      return entry.finding(data: ~0 << (width - 1), required: entry.data.signExtended(from: width))
     default: return nil
     }
   }

@@ -17,10 +17,7 @@ extension EntryCheckPass {
     msrArea(
       ("control.entry.msr-load.alignment", "control.entry.msr-load.width", "control.entry.msr-load.last-byte"),
       "VM-entry MSR-load", address: .vmEntryMSRLoadAddress, count: .vmEntryMSRLoadCount,
-      reads: (
-        "vmEntryMSRLoadAddress vmEntryMSRLoadCount",
-        andWidth: "vmEntryMSRLoadAddress vmEntryMSRLoadCount cpuid80000008EAX"
-      ))
+      reads: "vmEntryMSRLoadAddress vmEntryMSRLoadCount")
 
     check(
       "control.entry.outside-smm",

@@ -19,7 +19,7 @@ extension EntryCheckPass {
         "No bits beyond the physical-address width are set in the PML address if “enable PML” is 1."
       ), of: .pmlAddress,
       reads: """
-        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls pmlAddress cpuid80000008EAX
+        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls pmlAddress
         """
     ) { $0.secondary(.enablePML) }
 
@@ -59,7 +59,7 @@ extension EntryCheckPass {
       ), of: .subPagePermissionTablePointer,
       reads: """
         primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls \
-        subPagePermissionTablePointer cpuid80000008EAX
+        subPagePermissionTablePointer
         """
     ) { $0.secondary(.subPageWritePermissionsForEPT) }
   }
@@ -165,7 +165,7 @@ extension EntryCheckPass {
       ), of: .eptpListAddress,
       reads: """
         primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls vmFunctionControls \
-        eptpListAddress cpuid80000008EAX
+        eptpListAddress
         """
     ) { $0.functions(.eptpSwitching) }
 
@@ -176,8 +176,7 @@ extension EntryCheckPass {
         "No bits beyond the physical-address width are set in the VMREAD-bitmap address if “VMCS shadowing” is 1."
       ), of: .vmreadBitmapAddress,
       reads: """
-        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls vmreadBitmapAddress \
-        cpuid80000008EAX
+        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls vmreadBitmapAddress
         """
     ) { $0.secondary(.vmcsShadowing) }
     address(
@@ -187,8 +186,7 @@ extension EntryCheckPass {
         "No bits beyond the physical-address width are set in the VMWRITE-bitmap address if “VMCS shadowing” is 1."
       ), of: .vmwriteBitmapAddress,
       reads: """
-        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls vmwriteBitmapAddress \
-        cpuid80000008EAX
+        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls vmwriteBitmapAddress
         """
     ) { $0.secondary(.vmcsShadowing) }
 
@@ -206,7 +204,7 @@ extension EntryCheckPass {
       ), of: .virtualizationExceptionInformationAddress,
       reads: """
         primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls \
-        virtualizationExceptionInformationAddress cpuid80000008EAX
+        virtualizationExceptionInformationAddress
         """
     ) { $0.secondary(.eptViolationVE) }
   }

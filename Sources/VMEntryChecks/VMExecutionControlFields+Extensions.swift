@@ -89,8 +89,7 @@ extension EntryCheckPass {
         "No bits beyond the physical-address width are set in the low PASID directory address if “PASID translation” is 1."
       ), of: .lowPASIDDirectoryAddress,
       reads: """
-        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls lowPASIDDirectoryAddress \
-        cpuid80000008EAX
+        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls lowPASIDDirectoryAddress
         """
     ) { $0.secondary(.pasidTranslation) }
     address(
@@ -103,8 +102,7 @@ extension EntryCheckPass {
         "No bits beyond the physical-address width are set in the high PASID directory address if “PASID translation” is 1."
       ), of: .highPASIDDirectoryAddress,
       reads: """
-        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls highPASIDDirectoryAddress \
-        cpuid80000008EAX
+        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls highPASIDDirectoryAddress
         """
     ) { $0.secondary(.pasidTranslation) }
 
@@ -118,8 +116,7 @@ extension EntryCheckPass {
         "No bits beyond the physical-address width are set in the PID-pointer table address if “IPI virtualization” is 1."
       ), of: .pidPointerTableAddress, low: 7,
       reads: """
-        primaryProcessorBasedVMExecutionControls tertiaryProcessorBasedVMExecutionControls pidPointerTableAddress \
-        cpuid80000008EAX
+        primaryProcessorBasedVMExecutionControls tertiaryProcessorBasedVMExecutionControls pidPointerTableAddress
         """
     ) { $0.tertiary(.ipiVirtualization) }
     check(

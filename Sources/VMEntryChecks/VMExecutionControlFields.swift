@@ -75,7 +75,7 @@ extension EntryCheckPass {
         "control.io-bitmap-a.width",
         "No bits beyond the physical-address width are set in the address of I/O bitmap A if “use I/O bitmaps” is 1."
       ), of: .ioBitmapAAddress,
-      reads: "primaryProcessorBasedVMExecutionControls ioBitmapAAddress cpuid80000008EAX"
+      reads: "primaryProcessorBasedVMExecutionControls ioBitmapAAddress"
     ) { $0.primary(.useIOBitmaps) }
     address(
       ("control.io-bitmap-b.alignment", "Bits 11:0 of the address of I/O bitmap B are 0 if “use I/O bitmaps” is 1."),
@@ -83,7 +83,7 @@ extension EntryCheckPass {
         "control.io-bitmap-b.width",
         "No bits beyond the physical-address width are set in the address of I/O bitmap B if “use I/O bitmaps” is 1."
       ), of: .ioBitmapBAddress,
-      reads: "primaryProcessorBasedVMExecutionControls ioBitmapBAddress cpuid80000008EAX"
+      reads: "primaryProcessorBasedVMExecutionControls ioBitmapBAddress"
     ) { $0.primary(.useIOBitmaps) }
     address(
       ("control.msr-bitmaps.alignment", "Bits 11:0 of the address of MSR bitmaps are 0 if “use MSR bitmaps” is 1."),
@@ -91,7 +91,7 @@ extension EntryCheckPass {
         "control.msr-bitmaps.width",
         "No bits beyond the physical-address width are set in the address of MSR bitmaps if “use MSR bitmaps” is 1."
       ), of: .msrBitmapsAddress,
-      reads: "primaryProcessorBasedVMExecutionControls msrBitmapsAddress cpuid80000008EAX"
+      reads: "primaryProcessorBasedVMExecutionControls msrBitmapsAddress"
     ) { $0.primary(.useMSRBitmaps) }
     address(
       ("control.virtual-apic.alignment", "Bits 11:0 of the virtual-APIC address are 0 if “use TPR shadow” is 1."),
@@ -99,7 +99,7 @@ extension EntryCheckPass {
         "control.virtual-apic.width",
         "No bits beyond the physical-address width are set in the virtual-APIC address if “use TPR shadow” is 1."
       ), of: .virtualAPICAddress,
-      reads: "primaryProcessorBasedVMExecutionControls virtualAPICAddress cpuid80000008EAX"
+      reads: "primaryProcessorBasedVMExecutionControls virtualAPICAddress"
     ) { $0.primary(.useTPRShadow) }
 
     check(
@@ -157,8 +157,7 @@ extension EntryCheckPass {
         "No bits beyond the physical-address width are set in the APIC-access address if “virtualize APIC accesses” is 1."
       ), of: .apicAccessAddress,
       reads: """
-        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls apicAccessAddress \
-        cpuid80000008EAX
+        primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls apicAccessAddress
         """
     ) { $0.secondary(.virtualizeAPICAccesses) }
 
@@ -248,7 +247,7 @@ extension EntryCheckPass {
         interrupts” is 1.
         """
       ), of: .postedInterruptDescriptorAddress, low: 0x3F,
-      reads: "pinBasedVMExecutionControls postedInterruptDescriptorAddress cpuid80000008EAX"
+      reads: "pinBasedVMExecutionControls postedInterruptDescriptorAddress"
     ) { $0.pin(.processPostedInterrupts) }
 
     check(

@@ -32,15 +32,10 @@ extension EntryCheckPass {
     msrArea(
       ("control.exit.msr-store.alignment", "control.exit.msr-store.width", "control.exit.msr-store.last-byte"),
       "VM-exit MSR-store", address: .vmExitMSRStoreAddress, count: .vmExitMSRStoreCount,
-      reads: (
-        "vmExitMSRStoreAddress vmExitMSRStoreCount",
-        andWidth: "vmExitMSRStoreAddress vmExitMSRStoreCount cpuid80000008EAX"
-      ))
+      reads: "vmExitMSRStoreAddress vmExitMSRStoreCount")
     msrArea(
       ("control.exit.msr-load.alignment", "control.exit.msr-load.width", "control.exit.msr-load.last-byte"),
       "VM-exit MSR-load", address: .vmExitMSRLoadAddress, count: .vmExitMSRLoadCount,
-      reads: (
-        "vmExitMSRLoadAddress vmExitMSRLoadCount", andWidth: "vmExitMSRLoadAddress vmExitMSRLoadCount cpuid80000008EAX"
-      ))
+      reads: "vmExitMSRLoadAddress vmExitMSRLoadCount")
   }
 }

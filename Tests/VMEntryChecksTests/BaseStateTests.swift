@@ -20,4 +20,5 @@ struct CheckList: EntryCheckVisitor {
   mutating func visit(_ check: EntryCheck, verdict: () -> EntryVerdict) { checks.append(check) }
 
   static let all = EntryChecks.list(with: Self()).checks
+  static let ids = all.map(\.id.description)
 }
