@@ -75,6 +75,8 @@ public struct VirtualMachine: ~Copyable {
       case .rdmsr: emulateRDMSR(&vcpu)
       case .wrmsr: emulateWRMSR(&vcpu)
       case .externalInterrupt(let vector): return .interrupt(vector: vector)
+      case .eptViolation(let address, let access):
+        if let stop = mapOnDemand(address, access, &vcpu) { return .stopped(stop) }
       case .interruptWindow, .nmiWindow: break
       case .hlt:
         vcpu.advance()
@@ -108,8 +110,10 @@ public struct VirtualMachine: ~Copyable {
     }
   }
 
-  @inlinable
-  func emulateCPUID<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+  // These are mutating although they change little: what borrows a large struct is given a copy of it.
+
+  @inlinable @inline(__always)
+  mutating func emulateCPUID<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     let registers = vcpu.registers
     let leaf = UInt32(truncatingIfNeeded: registers.pointee.rax)
     let subleaf = UInt32(truncatingIfNeeded: registers.pointee.rcx)
@@ -155,8 +159,8 @@ public struct VirtualMachine: ~Copyable {
   }
 
   /// What an access to a port has made due.
-  @inlinable
-  func requestAfterIO() -> HostRequest? {
+  @inlinable @inline(__always)
+  mutating func requestAfterIO() -> HostRequest? {
     if bus.nextDeadline != armedDeadline { return .deadlineChanged }
     if bus.hasTransmitted && !isOutputDraining { return .output }
     guard let request = bus.request else { return nil }
@@ -166,7 +170,7 @@ public struct VirtualMachine: ~Copyable {
     }
   }
 
-  @inlinable
+  @inlinable @inline(__always)
   mutating func emulateRDMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     let registers = vcpu.registers
     switch msrs.read(MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx))) {
@@ -176,7 +180,7 @@ public struct VirtualMachine: ~Copyable {
     }
   }
 
-  @inlinable
+  @inline(never) @usableFromInline
   mutating func emulateWRMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     let registers = vcpu.registers
     let value = registers.pointee.rdx << 32 | registers.pointee.rax & 0xFFFF_FFFF
@@ -201,7 +205,6 @@ public struct VirtualMachine: ~Copyable {
     case .invalidateCaches: vcpu.advance()
     case .undefinedInstruction: vcpu.raise(.invalidOpcode)
     case .forbiddenInstruction: vcpu.raise(.generalProtection)
-    case .eptViolation(let address, let access): return handleEPTViolation(address, access, &vcpu)
     case .tripleFault: return .tripleFault
     case .entryFailure(let reason, let qualification): return .entryFailure(reason, qualification: qualification)
     case .entryInstructionFailed(let error): return .entryInstructionFailed(error)
@@ -210,25 +213,28 @@ public struct VirtualMachine: ~Copyable {
     case .initSignal: return .unsupported("the host's processor got an INIT signal")
     case .eptMisconfiguration(let address): return .eptMisconfiguration(guestPhysicalAddress: address)
     case .unknown(let reason): return .unknownExit(reason)
-    case .cpuid, .io, .rdmsr, .wrmsr, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt: break
+    case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt: break
     }
     return nil
   }
 
-  /// Maps the page that was touched, if there is memory; whatever the access interrupted is delivered again.
-  private mutating func handleEPTViolation<P: VMXProcessor>(
+  /// Maps the page that was touched, if there is memory for it; whatever the access interrupted is delivered again.
+  ///
+  /// - Returns: why the guest stops, if it does.
+  @inline(never) @usableFromInline
+  mutating func mapOnDemand<P: VMXProcessor>(
     _ address: UInt64, _ access: EPTViolationQualification, _ vcpu: inout LoadedVCPU<P>
   ) -> GuestStop? {
     let page = address & ~0xFFF
-    guard tables.translation(of: page) == nil, let offset = memory.layout.offset(of: page, byteCount: 4096) else {
+    guard let offset = memory.layout.offset(of: page, byteCount: 4096) else {
       return .missingMemory(guestPhysicalAddress: address, access)
     }
     vcpu.restoreBlockingByNMI(unblocked: access.nmiUnblockingDueToIRET)
     vcpu.keepInterruptedEvent()
     do throws(EPTError) {
-      try tables.map(page..<page + 4096, to: PhysicalAddress(backing.rawValue + offset), largePages: false)
+      let isNew = try tables.mapIfAbsent(page, to: PhysicalAddress(backing.rawValue + offset))
+      return isNew ? nil : .missingMemory(guestPhysicalAddress: address, access)
     } catch { return .unsupported("Skep has no memory left for extended page tables") }
-    return nil
   }
 }
 

@@ -81,6 +81,29 @@ public struct ExtendedPageTables: ~Copyable {
     }
   }
 
+  /// Maps the 4 KiB page at guest-physical `page`, a multiple of 4,096, to the one at `physical`, with all permissions and
+  /// write-back, in one walk.
+  ///
+  /// - Returns: false, and nothing has changed, if something is mapped there already.
+  public mutating func mapIfAbsent(_ page: UInt64, to physical: PhysicalAddress) throws(EPTError) -> Bool {
+    var table = root.pointer
+    for level in stride(from: 4, to: 1, by: -1) {
+      let entry = Self.entry(in: table, for: page, level: level)
+      if entry.pointee == 0 {
+        guard let page = pool.allocate() else { throw .outOfPages }
+        entry.pointee = page.address.rawValue | EPTPermissions.all.rawValue
+      } else if entry.pointee & Self.isLargePage != 0 {
+        return false
+      }
+      table = pool.page(at: entry.pointee & Self.addressMask)
+    }
+    let entry = Self.entry(in: table, for: page, level: 1)
+    if entry.pointee & EPTPermissions.all.rawValue != 0 { return false }
+    entry.pointee =
+      physical.rawValue | EPTPermissions.all.rawValue | UInt64(EPTMemoryType.writeBack.rawValue) << 3
+    return true
+  }
+
   /// Removes the mapping of a guest-physical range.
   ///
   /// A 2 MiB page that lies only partly in it is split first.
