@@ -55,6 +55,21 @@ entry:
   mov %rsi, %rdi
   call benchmark
 
+// #UD of VMCALL, an instruction of three bytes.
+  .global invalid_opcode
+invalid_opcode:
+  addq $3, (%rsp)
+  iretq
+
+// End of interrupt.
+  .global external_interrupt
+external_interrupt:
+  push %rax
+  mov $0x20, %al
+  out %al, $0x20
+  pop %rax
+  iretq
+
   .bss
   .balign 16
   .skip 0x4000
