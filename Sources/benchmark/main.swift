@@ -46,7 +46,8 @@ do {
   }
   print("Instructions from the kernel's first to the prompt; idle in hundredths of a second, by /proc/stat.\n")
   print(Table(rows: rows).text)
-  let isMissed = eventResults.contains { $0.isWithinLimits == false } || results.contains { $0.result.ratio > bootLimit }
+  let isMissed =
+    eventResults.contains { $0.isWithinLimits == false } || results.contains { $0.result.ratio > bootLimit }
   exit(isMissed ? 1 : 0)
 } catch {
   fail("benchmark: \(error)", status: 1)

@@ -82,7 +82,8 @@ struct ImageTests {
     for instruction in image.instructions {
       guard let places = Self.places[instruction.mnemonic] else { continue }
       found.insert(instruction.mnemonic)
-      #expect(places.contains(where: instruction.function.contains), "\(instruction)")
+      let isInPlace = places.contains { instruction.function.contains($0) }
+      #expect(isInPlace, "\(instruction)")
     }
     #expect(found.isSuperset(of: ["vmxon", "vmclear", "vmptrld", "vmlaunch", "vmresume", "vmread", "vmwrite"]))
   }
