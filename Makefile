@@ -19,7 +19,8 @@ GUEST := build/guest
 KERNEL_PACKAGE := linux-image-cloud-amd64
 RUN_PACKAGES := bochs bochsbios vgabios bochs-term grub-pc-bin grub-common xorriso mtools
 GUEST_PACKAGES := busybox-static cpio
-TEST_PACKAGES := acpica-tools
+TEST_PACKAGES := acpica-tools binutils
+BENCHMARK_PACKAGES := binutils cpio
 
 # What is shown of the tests while they run: what fails, and the totals.
 TEST_OPTIONS ?=
@@ -111,6 +112,15 @@ test: packages image guest ## Test everything, on the host and in Bochs; ends wi
 	failed=$$((failed + $$(grep -c ' failed after ' <<< "$$results" || true))); \
 	echo "$$passed passed, $$failed failed"; \
 	[ $$failed = 0 ]
+
+.PHONY: benchmark
+benchmark: packages build image guest ## Measure what a guest's events and its boot cost
+	@$(call install,$(BENCHMARK_PACKAGES))
+	@$(MAKE) -s -C Benchmarks
+	@$(SWIFT) build -c release --product benchmark
+	@echo "==> Measuring events, VMREADs and VMWRITEs, and six boots of Linux"
+	@.build/release/benchmark $(SKEP) build/benchmark/guest $(GUEST)/vmlinuz build/benchmark/initrd.img \
+	  build/benchmark/entry "$(APPEND)"
 
 .PHONY: requirements
 requirements: ## List the requirements, the tests named after each, and those without a test

@@ -51,6 +51,13 @@ let package = Package(
       ],
       swiftSettings: settings),
     .executableTarget(name: "generate", swiftSettings: settings),
+    .executableTarget(
+      name: "benchmark",
+      dependencies: [
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
 
     .testTarget(name: "VMCSTests", dependencies: ["VMCS", "ProcessorModel", "generate"], swiftSettings: settings),
     .testTarget(
@@ -60,6 +67,8 @@ let package = Package(
     .testTarget(name: "ProcessorModelTests", dependencies: ["ProcessorModel"], swiftSettings: settings),
     .testTarget(name: "VMCSDumpTests", dependencies: ["VMCSDump", "VMEntryChecks"], swiftSettings: settings),
     .testTarget(name: "LauncherTests", dependencies: ["Launcher"], swiftSettings: settings),
+    .testTarget(name: "BenchmarkTests", dependencies: ["benchmark"], swiftSettings: settings),
+    .testTarget(name: "ImageTests", dependencies: ["VMCS"], swiftSettings: settings),
     .testTarget(name: "CommandTests", dependencies: ["skep"], swiftSettings: settings),
   ]
 )

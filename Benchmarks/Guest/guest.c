@@ -1,0 +1,242 @@
+// Measures what events of a guest cost: the ticks of the time-stamp counter from one RDTSC to the next with the event
+// between them. On Bochs with "sync=none" a tick is one instruction, of the guest's or of the hypervisor's.
+//
+// Without words on its command line it measures every event but "touch" and prints a line for each on COM1:
+//   event NAME mode TICKS least TICKS most TICKS count NUMBER
+// "event=NAME" chooses one. "repeat=NUMBER" executes it that often and prints nothing, so that what the hypervisor counts
+// itself can be compared between runs.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { measurements = 1000, histogram_size = 1 << 16 };
+
+typedef struct {
+  uint32_t eax, ecx, edx;
+  void *address;
+} inputs;
+
+typedef struct {
+  const char *name;
+  uint32_t (*measure)(const inputs *);
+  inputs inputs;
+  // What has to be done before each measurement, or NULL.
+  void (*prepare)(void);
+} event;
+
+// Between the two RDTSC are three MOVs and the event. So the difference of an empty pair is 4.
+#define MEASURED(name, instruction)                                                                          \
+  static uint32_t name(const inputs *in) {                                                                   \
+    uint32_t end, unused;                                                                                    \
+    register uint32_t start __asm__("r8");                                                                   \
+    register uint32_t eax __asm__("r9") = in->eax;                                                           \
+    register uint32_t edx __asm__("r10") = in->edx;                                                          \
+    __asm__ volatile("rdtsc\n mov %%eax, %k0\n mov %k4, %%eax\n mov %k5, %%edx\n" instruction "\n rdtsc"     \
+                     : "=&r"(start), "=&a"(end), "=&d"(unused), "=c"(unused)                                 \
+                     : "r"(eax), "r"(edx), "3"(in->ecx), "D"(in->address)                                    \
+                     : "rbx", "memory", "cc");                                                               \
+    return end - start;                                                                                      \
+  }
+
+MEASURED(measure_empty, "")
+MEASURED(measure_cpuid, "cpuid")
+MEASURED(measure_rdmsr, "rdmsr")
+MEASURED(measure_wrmsr, "wrmsr")
+MEASURED(measure_in, "in %%dx, %%al")
+MEASURED(measure_out, "out %%al, %%dx")
+MEASURED(measure_wbinvd, "wbinvd")
+MEASURED(measure_xsetbv, "xsetbv")
+MEASURED(measure_mov_cr8, "mov %%rax, %%cr8")
+MEASURED(measure_vmcall, "vmcall")
+MEASURED(measure_interrupt, "out %%al, %%dx")
+MEASURED(measure_halt, "cli\n out %%al, %%dx\n sti\n hlt")
+MEASURED(measure_touch, "mov (%%rdi), %%eax")
+
+extern char untouched[];
+
+static uint8_t in8(uint16_t port) {
+  uint8_t value;
+  __asm__ volatile("in %1, %0" : "=a"(value) : "Nd"(port));
+  return value;
+}
+
+static void out8(uint16_t port, uint8_t value) { __asm__ volatile("out %0, %1" : : "a"(value), "Nd"(port)); }
+
+// An interrupt request on line 4, which the 8259A keeps while it masks the line: the 16550 says that it can transmit.
+static void request_interrupt(void) {
+  out8(0x21, 0xFF);
+  out8(0x3F9, 0);
+  out8(0x3F9, 2);
+}
+
+static const event events[] = {
+  {"empty", measure_empty, {}, NULL},
+  {"cpuid-0", measure_cpuid, {.eax = 0}, NULL},
+  {"cpuid-1", measure_cpuid, {.eax = 1}, NULL},
+  {"rdmsr-apic-base", measure_rdmsr, {.ecx = 0x1B}, NULL},
+  {"wrmsr-apic-base", measure_wrmsr, {.ecx = 0x1B, .eax = 0xFEE00100}, NULL},
+  {"wrmsr-pat", measure_wrmsr, {.ecx = 0x277, .eax = 0x00070406, .edx = 0x00070406}, NULL},
+  {"in-8259", measure_in, {.edx = 0x21}, NULL},
+  {"out-8259", measure_out, {.edx = 0x21, .eax = 0xFF}, NULL},
+  {"in-16550-lsr", measure_in, {.edx = 0x3FD}, NULL},
+  {"in-16550-scr", measure_in, {.edx = 0x3FF}, NULL},
+  {"out-16550-scr", measure_out, {.edx = 0x3FF}, NULL},
+  {"in-8254", measure_in, {.edx = 0x40}, NULL},
+  {"in-146818", measure_in, {.edx = 0x71}, NULL},
+  {"in-unclaimed", measure_in, {.edx = 0x80}, NULL},
+  {"out-unclaimed", measure_out, {.edx = 0x80}, NULL},
+  {"wbinvd", measure_wbinvd, {}, NULL},
+  {"xsetbv", measure_xsetbv, {.eax = 1}, NULL},
+  {"mov-cr8", measure_mov_cr8, {}, NULL},
+  {"vmcall", measure_vmcall, {}, NULL},
+  {"request-interrupt", measure_empty, {}, request_interrupt},
+  {"interrupt", measure_interrupt, {.edx = 0x21, .eax = 0xEF}, request_interrupt},
+  {"halt", measure_halt, {.edx = 0x21, .eax = 0xEF}, request_interrupt},
+  {"touch", measure_touch, {.address = untouched}, NULL},
+};
+
+static uint32_t histogram[histogram_size];
+
+static void print(const char *text) {
+  for (; *text; text++) {
+    while (!(in8(0x3FD) & 0x20)) {}
+    out8(0x3F8, (uint8_t)*text);
+  }
+}
+
+static void print_number(uint32_t value) {
+  char text[11];
+  char *digit = text + 10;
+  *digit = 0;
+  do *--digit = (char)('0' + value % 10);
+  while (value /= 10);
+  print(digit);
+}
+
+static void measure(const event *event) {
+  for (size_t i = 0; i < histogram_size; i++) histogram[i] = 0;
+  inputs inputs = event->inputs;
+  uint32_t least = UINT32_MAX, most = 0, mode = 0;
+  for (int i = 0; i < measurements; i++) {
+    if (event->prepare) event->prepare();
+    uint32_t ticks = event->measure(&inputs);
+    if (inputs.address) inputs.address = (char *)inputs.address + 4096;
+    if (ticks < least) least = ticks;
+    if (ticks > most) most = ticks;
+    uint32_t bin = ticks < histogram_size ? ticks : histogram_size - 1;
+    if (++histogram[bin] > histogram[mode]) mode = bin;
+  }
+  out8(0x21, 0xFF);
+  print("event ");
+  print(event->name);
+  print(" mode ");
+  print_number(mode);
+  print(" least ");
+  print_number(least);
+  print(" most ");
+  print_number(most);
+  print(" count ");
+  print_number(histogram[mode]);
+  print("\n");
+}
+
+static void repeat(const event *event, uint32_t count) {
+  inputs inputs = event->inputs;
+  while (count--) {
+    if (event->prepare) event->prepare();
+    event->measure(&inputs);
+    if (inputs.address) inputs.address = (char *)inputs.address + 4096;
+  }
+}
+
+// What follows NAME= on the command line, or NULL.
+static const char *value_of(const char *line, const char *name) {
+  for (; *line; line++) {
+    size_t length = 0;
+    while (name[length] && line[length] == name[length]) length++;
+    if (!name[length]) return line + length;
+    while (line[1] && *line != ' ') line++;
+  }
+  return NULL;
+}
+
+static bool is_word(const char *text, const char *word) {
+  while (*word && *text == *word) {
+    text++;
+    word++;
+  }
+  return !*word && (!*text || *text == ' ');
+}
+
+static uint32_t number(const char *text) {
+  uint32_t value = 0;
+  for (; *text >= '0' && *text <= '9'; text++) value = value * 10 + (uint32_t)(*text - '0');
+  return value;
+}
+
+// XSETBV is an instruction of a processor that has XSAVE, once CR4 says so.
+static bool enable_xsave(void) {
+  uint32_t eax = 1, ebx, ecx = 0, edx;
+  __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  if (!(ecx & 1u << 26)) return false;
+  uint64_t cr4;
+  __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+  __asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | 1u << 18));
+  return true;
+}
+
+typedef struct {
+  uint16_t offset0, selector, attributes, offset16;
+  uint32_t offset32, reserved;
+} gate;
+
+static gate idt[256];
+
+extern const char invalid_opcode[], external_interrupt[];
+
+static void set_gate(uint8_t vector, const char *handler) {
+  uint64_t address = (uint64_t)handler;
+  idt[vector] = (gate){(uint16_t)address, 0x10, 0x8E00, (uint16_t)(address >> 16), (uint32_t)(address >> 32), 0};
+}
+
+// The IDT, and the 8259A with its lines at vectors 0x20 to 0x27, all masked.
+static void enable_interrupts(void) {
+  set_gate(6, invalid_opcode);
+  set_gate(0x24, external_interrupt);
+  struct __attribute__((packed)) {
+    uint16_t limit;
+    const gate *base;
+  } pointer = {sizeof idt - 1, idt};
+  __asm__ volatile("lidt %0" : : "m"(pointer));
+  out8(0x20, 0x11);
+  out8(0x21, 0x20);
+  out8(0x21, 0x04);
+  out8(0x21, 0x01);
+  out8(0x21, 0xFF);
+  // OUT2 connects the 16550 to its line.
+  out8(0x3FC, 0x08);
+  __asm__ volatile("sti");
+}
+
+_Noreturn void benchmark(const uint8_t *boot_params) {
+  const char *line = (const char *)(uintptr_t)*(const uint32_t *)(boot_params + 0x228);
+  const char *chosen = value_of(line, "event=");
+  const char *count = value_of(line, "repeat=");
+  bool has_xsave = enable_xsave();
+  enable_interrupts();
+  for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
+    const event *event = &events[i];
+    if (chosen ? !is_word(chosen, event->name) : event->measure == measure_touch) continue;
+    if (event->measure == measure_xsetbv && !has_xsave) continue;
+    if (count) {
+      repeat(event, number(count));
+    } else {
+      measure(event);
+    }
+  }
+  if (!count) print("done\n");
+  // PM1a_CNT: SLP_EN, and the SLP_TYP of S5 in Skep's ACPI tables.
+  __asm__ volatile("out %0, %1" : : "a"((uint16_t)0x3400), "d"((uint16_t)0x604));
+  for (;;) __asm__ volatile("hlt");
+}
