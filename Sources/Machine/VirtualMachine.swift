@@ -237,8 +237,3 @@ public struct VirtualMachine: ~Copyable {
     } catch { return .unsupported("Skep has no memory left for extended page tables") }
   }
 }
-
-extension GuestMemory: GuestPhysicalMemory {
-  /// The quadword at guest-physical `address`; nil if there is no memory.
-  public func loadQuadword(_ address: UInt64) -> UInt64? { load(address, as: UInt64.self) }
-}
