@@ -254,7 +254,7 @@ struct AccessRow: Sendable, CustomTestStringConvertible {
     #expect(isVaried || mode == .none, "the structures are too dull: \(kinds)")
   }
 
-  /// Entries that are mostly present and mostly legal. Each is there for 8 bytes and for 4.
+  /// Fills the memory with entries that are mostly present and mostly legal.
   private func fill(_ memory: FlatMemory, _ random: inout SplitMix) {
     for index in 0..<64 {
       var entry = random.next() % 9 << 12 | 0x7 | random.next() & 0x60
