@@ -46,7 +46,9 @@ extension StringIOInstruction {
     for index in 0..<min(count, 15) {
       switch bytes[index] {
       // Ignored in 64-bit mode.
-      case 0x26, 0x2E, 0x36, 0x3E where addressSize == 8: continue
+      case 0x26, 0x2E, 0x36,
+        0x3E where addressSize == 8:
+        continue
       case 0x26: instruction.segment = .es
       case 0x2E: instruction.segment = .cs
       case 0x36: instruction.segment = .ss
