@@ -45,14 +45,11 @@ extension StringIOInstruction {
     var instruction = Self(segment: .ds, addressSize: addressSize)
     for index in 0..<min(count, 15) {
       switch bytes[index] {
-      // Ignored in 64-bit mode.
-      case 0x26, 0x2E, 0x36,
-        0x3E where addressSize == 8:
-        continue
-      case 0x26: instruction.segment = .es
-      case 0x2E: instruction.segment = .cs
-      case 0x36: instruction.segment = .ss
-      case 0x3E: instruction.segment = .ds
+      // In 64-bit mode these are ignored.
+      case 0x26: if addressSize != 8 { instruction.segment = .es }
+      case 0x2E: if addressSize != 8 { instruction.segment = .cs }
+      case 0x36: if addressSize != 8 { instruction.segment = .ss }
+      case 0x3E: if addressSize != 8 { instruction.segment = .ds }
       case 0x64: instruction.segment = .fs
       case 0x65: instruction.segment = .gs
       case 0x67: instruction.addressSize = addressSize == 4 ? 2 : 4
