@@ -63,6 +63,10 @@ image: ## Build the hypervisor: build/skep.elf
 .PHONY: guest
 guest: $(GUEST)/vmlinuz $(GUEST)/initrd.img ## Fetch Debian's kernel and make an initramfs: build/guest
 
+.PHONY: test-guests
+test-guests: ## Assemble the small guests that tests run: build/test-guests
+	@$(MAKE) -s -C Tests/Guests guests
+
 .PHONY: packages
 packages:
 	@$(call install,$(RUN_PACKAGES))
@@ -96,7 +100,7 @@ $(GUEST)/initrd.img: $(shell find Guest -type f) Makefile
 	@rm -rf $(GUEST)/root
 
 .PHONY: test
-test: packages image guest ## Test everything, on the host and in Bochs; ends with a count
+test: packages image guest test-guests ## Test everything, on the host and in Bochs; ends with a count
 	@$(call install,$(TEST_PACKAGES))
 	@mkdir -p build; failed=0; \
 	echo "==> Checking the form"; $(MAKE) --no-print-directory lint || failed=1; \

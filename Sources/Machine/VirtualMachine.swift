@@ -68,7 +68,8 @@ public struct VirtualMachine: ~Copyable {
       case .cpuid: emulateCPUID(&vcpu)
       case .io(let access):
         if access.string {
-          return .stopped(.unsupported("the guest executed INS or OUTS, which Skep does not emulate"))
+          if let request = emulateStringIO(access, &vcpu) { return request }
+          continue
         }
         emulateIO(access, &vcpu)
         if let request = requestAfterIO() { return request }
@@ -80,8 +81,8 @@ public struct VirtualMachine: ~Copyable {
       case .interruptWindow, .nmiWindow: break
       case .hlt:
         vcpu.advance()
+        guard vcpu.interruptsEnabled else { return .stopped(.haltedForEver) }
         if !bus.interruptPending {
-          guard vcpu.interruptsEnabled else { return .stopped(.haltedForEver) }
           isHalted = true
           return .halted
         }
@@ -236,9 +237,4 @@ public struct VirtualMachine: ~Copyable {
       return isNew ? nil : .missingMemory(guestPhysicalAddress: address, access)
     } catch { return .unsupported("Skep has no memory left for extended page tables") }
   }
-}
-
-extension GuestMemory: GuestPhysicalMemory {
-  /// The quadword at guest-physical `address`; nil if there is no memory.
-  public func loadQuadword(_ address: UInt64) -> UInt64? { load(address, as: UInt64.self) }
 }

@@ -68,6 +68,11 @@ public struct CPUIDTable {
     return width == 0 ? 36 : width
   }
 
+  /// Whether the guest's processor has 1-GByte pages.
+  public var has1GBPages: Bool {
+    CPUIDFeature.Leaf80000001EDX(rawValue: entries[Slot.extended + 1].edx).contains(.pages1GByte)
+  }
+
   @inlinable
   func slot(of leaf: UInt32) -> Int {
     if leaf <= highestBasicLeaf { return Int(leaf) }

@@ -1,11 +1,5 @@
 import VMCS
 
-/// The guest's physical memory, for what the processor itself would read there.
-public protocol GuestPhysicalMemory {
-  /// The quadword at guest-physical `address`; nil if there is no memory.
-  func loadQuadword(_ address: UInt64) -> UInt64?
-}
-
 extension LoadedVCPU {
   /// Emulates the control-register access of the exit (SDM, "MOV—Move to/from Control Registers").
   ///
@@ -86,7 +80,7 @@ extension LoadedVCPU {
     let reserved = Self.reservedInPDPTE
     var entries: InlineArray<4, UInt64> = [0, 0, 0, 0]
     for index in 0..<4 {
-      guard let entry = memory.loadQuadword(table + UInt64(8 * index)) else { return false }
+      guard let entry = memory.load(table + UInt64(8 * index), as: UInt64.self) else { return false }
       if entry & 1 != 0 && entry & reserved != 0 { return false }
       entries[index] = entry
     }

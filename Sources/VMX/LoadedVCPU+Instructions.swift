@@ -7,8 +7,8 @@ extension LoadedVCPU {
     let registers = state.registers
     let index = UInt32(truncatingIfNeeded: registers.pointee.rcx)
     let value = registers.pointee.rdx << 32 | registers.pointee.rax & 0xFFFF_FFFF
-    // The processor has checked CPL and CR4.OSXSAVE before it exited.
-    guard policy.allows(index: index, value: value) else { return raise(.generalProtection) }
+    // The processor has checked CR4.OSXSAVE before it exited. Not every one has checked CPL: Bochs has not.
+    guard privilegeLevel == 0, policy.allows(index: index, value: value) else { return raise(.generalProtection) }
     state.processor.xcr0 = value
     state.xcr0 = value
     advance()

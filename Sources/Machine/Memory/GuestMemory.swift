@@ -1,3 +1,5 @@
+import VMX
+
 /// A guest's RAM, as the hypervisor sees it: a view that owns nothing and checks every range.
 ///
 /// Addresses are guest-physical and may come from the guest: an access that is not wholly in RAM gives nil or false
@@ -51,3 +53,5 @@ public struct GuestMemory {
     return true
   }
 }
+
+extension GuestMemory: GuestPhysicalMemory {}

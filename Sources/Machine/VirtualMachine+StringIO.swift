@@ -1,0 +1,88 @@
+import VMCS
+import VMX
+
+extension VirtualMachine {
+  /// Emulates INS or OUTS, and with REP as many elements as `batch` allows: for the rest the guest executes the
+  /// instruction again, as after an interrupt.
+  @inline(never) @usableFromInline
+  mutating func emulateStringIO<P: VMXProcessor>(
+    _ access: IOInstructionQualification, _ vcpu: inout LoadedVCPU<P>
+  ) -> HostRequest? {
+    do throws(MemoryFault) {
+      let translation = vcpu.linearAddressTranslation(
+        physicalAddressWidth: cpuid.physicalAddressWidth, has1GBPages: cpuid.has1GBPages)
+      let instruction = try vcpu.stringIOInstruction(isINS: access.direction == .in, translation, in: memory)
+      try repeatStringIO(access, instruction, vcpu.memoryOperand(in: instruction.segment, translation), &vcpu)
+    } catch {
+      switch error {
+      case .exception(let exception): vcpu.raise(exception)
+      case .pageFault(let address, let code): vcpu.raisePageFault(at: address, code)
+      case .missingMemory(let address, let isWrite):
+        var qualification = EPTViolationQualification(rawValue: 0)
+        qualification.read = !isWrite
+        qualification.write = isWrite
+        return .stopped(.missingMemory(guestPhysicalAddress: address, qualification))
+      }
+    }
+    return requestAfterIO()
+  }
+
+  /// How many elements one exit moves at most, so that the host gets to its own work.
+  private static var batch: Int { 64 }
+
+  private mutating func repeatStringIO<P: VMXProcessor>(
+    _ access: IOInstructionQualification, _ instruction: StringIOInstruction, _ operand: MemoryOperand,
+    _ vcpu: inout LoadedVCPU<P>
+  ) throws(MemoryFault) {
+    let registers = vcpu.registers
+    let isBackwards = vcpu.isDirectionFlagSet
+    var remaining = access.rep ? instruction.part(of: registers.pointee.rcx) : 1
+    var elements = 0
+    while remaining != 0 {
+      // The guest may be interrupted between two elements.
+      if elements == Self.batch || elements > 0 && (bus.interruptPending || requestAfterIO() != nil) {
+        return vcpu.endInterruptShadow()
+      }
+      let size = try moveElement(access, instruction, operand, &vcpu)
+      let step = isBackwards ? 0 &- size : size
+      if access.direction == .in {
+        registers.pointee.rdi = instruction.register(registers.pointee.rdi, with: registers.pointee.rdi &+ step)
+      } else {
+        registers.pointee.rsi = instruction.register(registers.pointee.rsi, with: registers.pointee.rsi &+ step)
+      }
+      remaining -= 1
+      elements += 1
+      if access.rep { registers.pointee.rcx = instruction.register(registers.pointee.rcx, with: remaining) }
+    }
+    vcpu.advance()
+  }
+
+  /// Moves one element between the port and memory; its size in bytes.
+  ///
+  /// The memory is found first: a port is not accessed by an instruction that faults.
+  private mutating func moveElement<P: VMXProcessor>(
+    _ access: IOInstructionQualification, _ instruction: StringIOInstruction, _ operand: MemoryOperand,
+    _ vcpu: inout LoadedVCPU<P>
+  ) throws(MemoryFault) -> UInt64 {
+    let isINS = access.direction == .in
+    let size = IOSize(rawValue: access.size.rawValue + 1) ?? .byte
+    let byteCount = Int(size.rawValue)
+    let index = isINS ? vcpu.registers.pointee.rdi : vcpu.registers.pointee.rsi
+    let location = try operand.locate(
+      instruction.part(of: index), byteCount: byteCount, for: isINS ? .write : .read, in: memory)
+    let now = clock.time(at: vcpu.timestampCounter)
+    if isINS {
+      let value = bus.read(port: access.port, size: size, at: now)
+      for byte in 0..<byteCount {
+        _ = memory.store(UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)), at: location.address(of: byte))
+      }
+    } else {
+      var value: UInt32 = 0
+      for byte in 0..<byteCount {
+        value |= UInt32(memory.load(location.address(of: byte), as: UInt8.self) ?? 0) << UInt32(8 * byte)
+      }
+      bus.write(port: access.port, size: size, value: value, at: now)
+    }
+    return UInt64(byteCount)
+  }
+}

@@ -1,0 +1,113 @@
+import VMCS
+
+/// What the encoding of an INS or OUTS says beside the exit qualification.
+@frozen
+public struct StringIOInstruction: Equatable, Sendable {
+  /// The segment of the memory operand; ES for every INS.
+  public var segment: GuestSegment
+  /// The address size in bytes: 2, 4 or 8.
+  public var addressSize: Int
+
+  /// Makes it.
+  @inlinable
+  public init(segment: GuestSegment, addressSize: Int) {
+    self.segment = segment
+    self.addressSize = addressSize
+  }
+
+  /// The part of a register that the address size uses: CX or RCX and so on.
+  public func part(of register: UInt64) -> UInt64 { register & mask }
+
+  /// `register` with `value` in the part that the address size uses.
+  ///
+  /// A doubleword clears the upper half; a word leaves the rest.
+  public func register(_ register: UInt64, with value: UInt64) -> UInt64 {
+    value & mask | (addressSize == 2 ? register & ~mask : 0)
+  }
+
+  private var mask: UInt64 { addressSize == 8 ? ~0 : 1 << UInt64(8 * addressSize) - 1 }
+}
+
+extension StringIOInstruction {
+  /// Reads "VM-Exit Instruction Information as Used for INS and OUTS"; nil for values that it does not define.
+  init?(_ information: INSOUTSInstructionInformation, isINS: Bool) {
+    let size = information.addressSize.rawValue
+    guard size <= 2, let segment = isINS ? .es : GuestSegment(encoding: information.segmentRegister.rawValue) else {
+      return nil
+    }
+    self.init(segment: segment, addressSize: 2 << Int(size))
+  }
+
+  /// Decodes the instruction's bytes, prefixes first (SDM, "Instruction Format"); nil if they are not INS or OUTS.
+  ///
+  /// - Parameter addressSize: the address size in bytes without a prefix.
+  init?(decoding bytes: InlineArray<15, UInt8>, count: Int, addressSize: Int) {
+    var instruction = Self(segment: .ds, addressSize: addressSize)
+    for index in 0..<min(count, 15) {
+      switch bytes[index] {
+      // In 64-bit mode these are ignored.
+      case 0x26: if addressSize != 8 { instruction.segment = .es }
+      case 0x2E: if addressSize != 8 { instruction.segment = .cs }
+      case 0x36: if addressSize != 8 { instruction.segment = .ss }
+      case 0x3E: if addressSize != 8 { instruction.segment = .ds }
+      case 0x64: instruction.segment = .fs
+      case 0x65: instruction.segment = .gs
+      case 0x67: instruction.addressSize = addressSize == 4 ? 2 : 4
+      case 0x66, 0xF0, 0xF2, 0xF3: continue
+      case 0x40...0x4F where addressSize == 8: continue
+      case 0x6C, 0x6D:
+        instruction.segment = .es
+        self = instruction
+        return
+      case 0x6E, 0x6F:
+        self = instruction
+        return
+      default: return nil
+      }
+    }
+    return nil
+  }
+}
+
+extension GuestSegment {
+  /// The segment register that instructions encode as 0 to 5; nil for others.
+  init?(encoding: UInt8) {
+    guard encoding <= 5 else { return nil }
+    self.init(rawValue: Int32(encoding))
+  }
+}
+
+extension LoadedVCPU {
+  /// Finds out what the INS or OUTS of the exit is: from the VM-exit instruction information where the processor gives
+  /// it (IA32_VMX_BASIC, bit 54), else from the guest's memory.
+  public func stringIOInstruction<Memory: GuestPhysicalMemory>(
+    isINS: Bool, _ translation: LinearAddressTranslation, in memory: Memory
+  ) throws(MemoryFault) -> StringIOInstruction {
+    let hasInformation = state.settings.capabilities.basic.reportsINSAndOUTSInformation
+    let instruction =
+      hasInformation
+      ? StringIOInstruction(
+        INSOUTSInstructionInformation(rawValue: vmcs[.vmExitInstructionInformation]), isINS: isINS)
+      : try decodeStringIO(translation, in: memory)
+    // Not what has exited: the guest, or a device of its, has changed the code in between.
+    guard let instruction else { throw .exception(.invalidOpcode) }
+    return instruction
+  }
+
+  private func decodeStringIO<Memory: GuestPhysicalMemory>(
+    _ translation: LinearAddressTranslation, in memory: Memory
+  ) throws(MemoryFault) -> StringIOInstruction? {
+    let code = memoryOperand(in: .cs, translation)
+    let defaultSize = code.is64Bit ? 8 : code.descriptor.accessRights.db ? 4 : 2
+    let count = Int(min(vmcs[.vmExitInstructionLength], 15))
+    var bytes = InlineArray<15, UInt8>(repeating: 0)
+    for index in 0..<count {
+      var byteOperand = code
+      byteOperand.isAlignmentChecked = false
+      let location = try byteOperand.locate(
+        vmcs[.guestRIP] &+ UInt64(index), byteCount: 1, for: .fetch, in: memory)
+      bytes[index] = memory.load(location.first, as: UInt8.self) ?? 0
+    }
+    return StringIOInstruction(decoding: bytes, count: count, addressSize: defaultSize)
+  }
+}

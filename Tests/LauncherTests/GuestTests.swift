@@ -1,0 +1,131 @@
+import Glibc
+import Testing
+
+@testable import Launcher
+
+/// A guest of Tests/Guests that Skep stops, or that restarts its machine.
+struct GuestEnd: Sendable, CustomTestStringConvertible {
+  var testDescription: String
+  var status: Int32
+  /// What the report, or the last line, says.
+  var text: String
+  /// Lines of the report that tell where the guest was.
+  var state: [String]
+
+  init(_ guest: String, _ status: Int32, _ text: String, _ state: [String] = []) {
+    testDescription = guest
+    self.status = status
+    self.text = text
+    self.state = state
+  }
+
+  static let all: [GuestEnd] = [
+    .init(
+      "triple-fault", 1, "the guest's processor shut down after a triple fault", ["IDTR            0x0000000000000000"]),
+    .init(
+      "halt", 1, "the guest halted its processor with RFLAGS.IF = 0; nothing can wake it", ["RIP 0x000000000020020e"]),
+    .init(
+      "halt-pending", 1, "the guest halted its processor with RFLAGS.IF = 0; nothing can wake it",
+      ["RFL 0x0000000000000"]),
+    .init(
+      "missing-read", 1, "the guest read 0x0000000080000123, where it has no memory", ["RAX 0x0000000080000123"]),
+    .init(
+      "missing-write", 1, "the guest wrote to 0x0000000080000123, where it has no memory", ["RAX 0x0000000080000123"]),
+    .init(
+      "missing-fetch", 1, "the guest fetched an instruction from 0x0000000080000123, where it has no memory",
+      ["RIP 0x0000000080000123"]),
+    .init(
+      "missing-string", 1, "the guest wrote to 0x0000000080000123, where it has no memory", ["RDI 0x0000000080000123"]),
+    .init("reset-keyboard", 0, "The guest reset itself"),
+    .init("reset-port-92", 0, "The guest reset itself"),
+    .init("reset-port-cf9", 0, "The guest reset itself"),
+  ]
+}
+
+/// Small guests that do what no sound guest does, or that look closely at what instructions do under Skep.
+///
+/// Needs what `make image test-guests` makes. These start the emulator, so `make test` asks for them by
+/// SKEP_BOCHS_TESTS=1.
+@Suite("Guests in Bochs", .enabled(if: getenv("SKEP_BOCHS_TESTS") != nil, "SKEP_BOCHS_TESTS is not set"), .serialized)
+struct GuestTests {
+  let scratch: Scratch
+  private let package: String
+
+  init() throws {
+    scratch = try Scratch()
+    let directory = try #require(getcwd(nil, 0))
+    defer { free(directory) }
+    package = String(cString: directory)
+  }
+
+  private func command(_ guest: String, _ options: String = "") -> String {
+    "\(RunTests.skep) run --hypervisor \(package)/build/skep.elf --kernel \(package)/build/test-guests/\(guest) "
+      + "--memory 64M --timeout 2m \(options)"
+  }
+
+  @Test("How a guest ends, and the report of its state", arguments: GuestEnd.all)
+  func ends(end: GuestEnd) throws {
+    let (status, output) = try scratch.shell(command(end.testDescription))
+    #expect(status == end.status, "\(output)")
+    for text in [end.text] + end.state { #expect(output.contains(text), "\(output)") }
+    #expect(output.contains("\nRIP 0x") == (end.status != 0))
+    #expect(!output.contains("panic"))
+  }
+
+  @Test(
+    "Instructions do what the SDM says",
+    arguments: [
+      "control-registers", "cpuid", "msrs", "ports", "privileged", "string-io", "vmx-instructions",
+    ], ["corei7_skylake_x", "corei7_sandy_bridge_2600k"])
+  func passes(guest: String, model: String) throws {
+    let (status, output) = try scratch.shell(command(guest, "--cpu-model \(model)"))
+    #expect(status == 0, "\(output)")
+    #expect(output.contains("PASS\n"), "\(output)")
+    #expect(!output.contains("FAIL"), "\(output)")
+  }
+
+  @Test("Memory that is mapped when it is touched: INS and OUTS, page faults and missing memory are the same")
+  func onDemand() throws {
+    let (status, output) = try scratch.shell(command("string-io", "--on-demand"))
+    #expect(status == 0 && output.contains("PASS\n"), "\(output)")
+    let missing = try scratch.shell(command("missing-write", "--on-demand"))
+    #expect(missing.status == 1 && missing.output.contains("wrote to 0x0000000080000123"), "\(missing.output)")
+  }
+
+  @Test("A guest that never exits and takes no interrupt is ended by --timeout")
+  func timeout() throws {
+    let (status, output) = try scratch.shell(command("loop", "--timeout 5"))
+    #expect(status == 4, "\(output)")
+    #expect(output.contains("looping\n") && output.contains("ended after 5 s"), "\(output)")
+  }
+
+  @Test("And by Ctrl-C and SIGTERM", arguments: ["INT", "TERM"])
+  func signal(name: String) throws {
+    let (_, output) = try scratch.shell(
+      """
+      : >out
+      \(command("loop")) >out 2>&1 &
+      until grep -qs looping out; do sleep 0.1; done
+      kill -\(name) $!
+      wait $!
+      echo "status $?"
+      """)
+    #expect(output == "status 130\n")
+  }
+
+  @Test(
+    "What does not fit is said in one message",
+    arguments: [
+      ("--initrd missing", "the initrd missing cannot be read: No such file or directory"),
+      ("--initrd big", "initrd"), ("--memory 16M", "memory"), ("--memory 4G", "memory"),
+      ("--append LONG", "command line is too long"),
+    ])
+  func doesNotFit(options: String, text: String) throws {
+    _ = try scratch.write([UInt8](repeating: 0, count: 80 << 20), to: "big")
+    let options = options == "--append LONG" ? "--append " + String(repeating: "x", count: 300) : options
+    let (status, output) = try scratch.shell(command("halt", options))
+    #expect(status == 2, "\(output)")
+    let messages = output.split(separator: "\n").filter { $0.hasPrefix("skep: ") }
+    #expect(messages.count == 1 && messages[0].contains(text), "\(output)")
+  }
+}
