@@ -200,7 +200,8 @@ public struct VirtualMachine: ~Copyable {
   @inline(never) @usableFromInline
   mutating func handleRare<P: VMXProcessor>(_ exit: VMExit, _ vcpu: inout LoadedVCPU<P>) -> GuestStop? {
     switch exit {
-    case .controlRegisterAccess(let access): vcpu.emulate(access, memory: memory)
+    case .controlRegisterAccess(let access):
+      vcpu.emulate(access, memory: memory, physicalAddressWidth: cpuid.physicalAddressWidth)
     case .xsetbv: vcpu.emulateXSETBV(xcr0)
     case .invalidateCaches: vcpu.advance()
     case .undefinedInstruction: vcpu.raise(.invalidOpcode)
