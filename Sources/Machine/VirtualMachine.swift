@@ -80,8 +80,8 @@ public struct VirtualMachine: ~Copyable {
       case .interruptWindow, .nmiWindow: break
       case .hlt:
         vcpu.advance()
+        guard vcpu.interruptsEnabled else { return .stopped(.haltedForEver) }
         if !bus.interruptPending {
-          guard vcpu.interruptsEnabled else { return .stopped(.haltedForEver) }
           isHalted = true
           return .halted
         }
@@ -161,13 +161,15 @@ public struct VirtualMachine: ~Copyable {
   /// What an access to a port has made due.
   @inlinable @inline(__always)
   mutating func requestAfterIO() -> HostRequest? {
-    if bus.nextDeadline != armedDeadline { return .deadlineChanged }
-    if bus.hasTransmitted && !isOutputDraining { return .output }
-    guard let request = bus.request else { return nil }
-    switch request {
-    case .powerOff: return .stopped(.powerOff)
-    case .reset(let source): return .stopped(.reset(source))
+    // First, because the host enters the guest again after the others.
+    if let request = bus.request {
+      switch request {
+      case .powerOff: return .stopped(.powerOff)
+      case .reset(let source): return .stopped(.reset(source))
+      }
     }
+    if bus.nextDeadline != armedDeadline { return .deadlineChanged }
+    return bus.hasTransmitted && !isOutputDraining ? .output : nil
   }
 
   @inlinable @inline(__always)
