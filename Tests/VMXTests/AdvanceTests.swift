@@ -28,11 +28,11 @@ import VMCS
   func rip(_ row: Row) throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU().load()
-    if row.is64Bit {
-      try vcpu.setRegister(.efer, to: 0x500)
-      fixture.set(.guestCSAccessRights, SegmentAccessRights(rawValue: 0xA09B))
-    }
     var exit = ScriptedExit(.cpuid, instructionLength: row.length)
+    if row.is64Bit {
+      exit[.guestIA32EFER] = IA32EFER(rawValue: 0x500)
+      exit[.guestCSAccessRights] = SegmentAccessRights(rawValue: 0xA09B)
+    }
     exit[.guestRIP] = row.rip
     fixture.processor.script = [exit]
     _ = vcpu.run(eptGeneration: 0)
@@ -45,9 +45,9 @@ import VMCS
   func compatibilityMode() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU().load()
-    try vcpu.setRegister(.efer, to: 0x500)
-    fixture.set(.guestCSAccessRights, SegmentAccessRights(rawValue: 0xC09B))
     var exit = ScriptedExit(.cpuid, instructionLength: 2)
+    exit[.guestIA32EFER] = IA32EFER(rawValue: 0x500)
+    exit[.guestCSAccessRights] = SegmentAccessRights(rawValue: 0xC09B)
     exit[.guestRIP] = 0xFFFF_FFFE
     fixture.processor.script = [exit]
     _ = vcpu.run(eptGeneration: 0)
@@ -56,7 +56,7 @@ import VMCS
   }
 
   @Test(
-    "D6: the shadow of STI and of MOV SS ends with the instruction, and nothing else does",
+    "D6 the shadow of STI and of MOV SS ends with the instruction, and nothing else does",
     arguments: 0..<32 as Range<UInt32>)
   func shadow(_ state: UInt32) throws {
     let fixture = try VCPUFixture()

@@ -134,7 +134,7 @@ private struct LoadedGuest: ~Copyable {
     return LoadedGuest(fixture: fixture, vcpu: vcpu)
   }
 
-  @Test("F3: MOV to CR0 does what the SDM says", arguments: CR0Case.all)
+  @Test("F3 MOV to CR0 does what the SDM says", arguments: CR0Case.all)
   func cr0(_ row: CR0Case) throws {
     var guest = try self.guest(row)
     try guest.vcpu.setRegister(.rbx, to: row.written)
@@ -162,7 +162,7 @@ private struct LoadedGuest: ~Copyable {
   }
 
   @Test(
-    "F3: a PDPTE with a reserved bit, or without memory, makes MOV to CR0 #GP(0)", arguments: 0..<4,
+    "F3 a PDPTE with a reserved bit, or without memory, makes MOV to CR0 #GP(0)", arguments: 0..<4,
     0..<64 as Range<UInt64>)
   func reservedInPDPTE(index: Int, bit: UInt64) throws {
     var guest = try self.guest(CR0Case("", old: 0x8000_0031, written: 0, cr4: 0x20, nil))
@@ -187,7 +187,7 @@ private struct LoadedGuest: ~Copyable {
     }
   }
 
-  @Test("F3: PDPTEs that are not in memory make MOV to CR0 #GP(0)", arguments: 0..<4)
+  @Test("F3 PDPTEs that are not in memory make MOV to CR0 #GP(0)", arguments: 0..<4)
   func missingPDPTE(index: Int) throws {
     var guest = try self.guest(CR0Case("", old: 0x8000_0031, written: 0, cr4: 0x20, nil))
     try guest.vcpu.setRegister(.rax, to: 0xC000_0031)
@@ -200,7 +200,7 @@ private struct LoadedGuest: ~Copyable {
   }
 
   @Test(
-    "F3: MOV to CR4 of a bit that the guest's processor does not have is #GP(0)", arguments: 0..<64 as Range<UInt64>)
+    "F3 MOV to CR4 of a bit that the guest's processor does not have is #GP(0)", arguments: 0..<64 as Range<UInt64>)
   func cr4(bit: UInt64) throws {
     var guest = try self.guest(CR0Case("", old: 0x8000_0031, written: 0, efer: 0x500, cr4: 0x20, cs: 0xA09B, nil))
     try guest.vcpu.setRegister(.rax, to: 0x20 | 1 << bit)
@@ -214,7 +214,7 @@ private struct LoadedGuest: ~Copyable {
     if bit == 13 || bit == 14 { #expect(isOwned, "VMXE and SMXE are not for guests") }
   }
 
-  @Test("F3: MOV to and from CR8 by every register", arguments: 0..<16 as Range<UInt64>)
+  @Test("F3 MOV to and from CR8 by every register", arguments: 0..<16 as Range<UInt64>)
   func cr8(register: UInt64) throws {
     for value in [0, 1, 15, 16, 0x100, 1 << 63] as [UInt64] {
       var guest = try self.guest(
@@ -235,7 +235,7 @@ private struct LoadedGuest: ~Copyable {
     }
   }
 
-  @Test("F3: an access that the masks cannot make exit is #GP(0), not a stop")
+  @Test("F3 an access that the masks cannot make exit is #GP(0), not a stop")
   func everyQualification() throws {
     let fixture = try VCPUFixture()
     let known: Set<UInt64> = [0x00, 0x04, 0x08, 0x18]
@@ -251,7 +251,7 @@ private struct LoadedGuest: ~Copyable {
 }
 
 @Suite("CR0 and CR4 masks") struct ControlRegisterMaskTests {
-  @Test("D2: what the guest has written is what it reads, and what VMX operation fixes is in the processor")
+  @Test("D2 what the guest has written is what it reads, and what VMX operation fixes is in the processor")
   func properties() {
     var numbers = SeededNumbers(state: 2)
     for _ in 0..<2000 {

@@ -75,7 +75,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
   }
 
   @Test(
-    "F7: an exception that the delivery of an event raises: the whole matrix", arguments: EventClass.allCases,
+    "F7 an exception that the delivery of an event raises: the whole matrix", arguments: EventClass.allCases,
     EventClass.exceptions)
   func doubleFaults(_ first: EventClass, _ second: EventClass) {
     for firstEvent in first.events {
@@ -91,7 +91,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
     }
   }
 
-  @Test("F7: an interrupt whose delivery raised an exception is not lost", arguments: EventClass.exceptions)
+  @Test("F7 an interrupt whose delivery raised an exception is not lost", arguments: EventClass.exceptions)
   func interruptedInterrupts(_ second: EventClass) {
     for exception in second.events {
       let nmi = decide(interrupted: .nmi, exception: exception)
@@ -104,7 +104,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
   }
 
   @Test(
-    "F5: an interrupted event goes in again as it was, before all else", arguments: EventClass.allCases,
+    "F5 an interrupted event goes in again as it was, before all else", arguments: EventClass.allCases,
     Blocking.allCases)
   func interruptedEvents(_ first: EventClass, _ blocking: Blocking) {
     for event in first.events {
@@ -132,7 +132,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
   }
 
   @Test(
-    "F6: an exception goes in whatever blocks interrupts, and they wait", arguments: EventClass.exceptions,
+    "F6 an exception goes in whatever blocks interrupts, and they wait", arguments: EventClass.exceptions,
     Blocking.allCases)
   func exceptions(_ second: EventClass, _ blocking: Blocking) {
     for exception in second.events {
@@ -148,7 +148,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
   }
 
   @Test(
-    "F6: an NMI goes in before an external interrupt, and each waits for what blocks it", arguments: Blocking.allCases)
+    "F6 an NMI goes in before an external interrupt, and each waits for what blocks it", arguments: Blocking.allCases)
   func interrupts(_ blocking: Blocking) {
     let acceptsNMI = !blocking.bySTI && !blocking.byMOVSS && !blocking.byNMI
     let acceptsInterrupt = blocking.interruptsEnabled && !blocking.bySTI && !blocking.byMOVSS
@@ -168,14 +168,14 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
     #expect(both.needsInterruptWindow == !both.takesExternalInterrupt)
   }
 
-  @Test("F6: without an event nothing goes in and nothing is waited for", arguments: Blocking.allCases)
+  @Test("F6 without an event nothing goes in and nothing is waited for", arguments: Blocking.allCases)
   func nothing(_ blocking: Blocking) {
     let decision = decide(blocking)
     #expect(decision.injection == nil && decision.remaining.isEmpty)
     #expect(!decision.takesExternalInterrupt && !decision.needsInterruptWindow && !decision.needsNMIWindow)
   }
 
-  @Test("F6: no event is ever lost, doubled, or put in where it is blocked", arguments: Blocking.allCases)
+  @Test("F6 no event is ever lost, doubled, or put in where it is blocked", arguments: Blocking.allCases)
   func conservation(_ blocking: Blocking) {
     let firsts = [nil] + EventClass.allCases.flatMap(\.events).map { Optional($0) }
     let seconds = [nil] + EventClass.exceptions.flatMap(\.events).map { Optional($0) }
@@ -206,7 +206,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
     }
   }
 
-  @Test("F6: an event has the fields of the SDM")
+  @Test("F6 an event has the fields of the SDM")
   func fields() {
     #expect(Event.externalInterrupt(0x20).information.rawValue == 0x8000_0020)
     #expect(Event.nmi.information.rawValue == 0x8000_0202)

@@ -63,7 +63,7 @@ private struct EPTFixture: ~Copyable {
   }
 
   @Test(
-    "F11: map, unmap and translate agree with a dictionary, whatever is done in whatever order",
+    "F11 map, unmap and translate agree with a dictionary, whatever is done in whatever order",
     arguments: 0..<12 as Range<UInt64>)
   func property(_ seed: UInt64) throws {
     var numbers = SeededNumbers(state: seed)
@@ -124,7 +124,7 @@ private struct EPTFixture: ~Copyable {
     #expect(walked?.level == 1 && walked?.memoryType == 0)
   }
 
-  @Test("F11: a split keeps the translation of every page, and the memory type")
+  @Test("F11 a split keeps the translation of every page, and the memory type")
   func split() throws {
     var fixture = try EPTFixture(pages: 10)
     try fixture.tables.map(0..<0x40_0000, to: PhysicalAddress(0x8000_0000), permissions: [.read, .execute])
@@ -140,7 +140,7 @@ private struct EPTFixture: ~Copyable {
     }
   }
 
-  @Test("F11: an unmap for which memory runs out still makes the generation grow")
+  @Test("F11 an unmap for which memory runs out still makes the generation grow")
   func unmapWithoutMemory() throws {
     // Root, two levels, one table of small pages; none for a split.
     var fixture = try EPTFixture(pages: 4)

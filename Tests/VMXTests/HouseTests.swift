@@ -37,7 +37,7 @@ struct SourceFile: CustomTestStringConvertible {
 @Suite("What stands where") struct HouseTests {
   private static let mnemonics = ["vmread", "vmwrite", "vmptrld", "vmclear"]
 
-  @Test("A1: one file alone has VMREAD, VMWRITE, VMPTRLD and VMCLEAR in assembly")
+  @Test("A1 one file alone has VMREAD, VMWRITE, VMPTRLD and VMCLEAR in assembly")
   func assembly() {
     let sources = SourceFile.under("Sources", "Hypervisor/Sources")
     #expect(sources.count > 100, "the sources have been found")
@@ -53,7 +53,7 @@ struct SourceFile: CustomTestStringConvertible {
     }
   }
 
-  @Test("A1: above the processor, two files alone execute these instructions, and one says how they failed")
+  @Test("A1 above the processor, two files alone execute these instructions, and one says how they failed")
   func callers() {
     let processors = ["MeteredProcessor.swift", "BareMetalProcessor.swift", "VMXProcessor.swift"]
     let allowed = ["CurrentVMCS.swift", "VMCSRegion.swift", "VMCSState.swift", "PanicReport.swift"]
@@ -68,7 +68,7 @@ struct SourceFile: CustomTestStringConvertible {
   }
 
   @Test(
-    "A2: the interface to the VMCS is the seven operations: look up a register or a segment, initialize, load, clear, read, write"
+    "A2 the interface to the VMCS is the seven operations: look up a register or a segment, initialize, load, clear, read, write"
   )
   func interface() {
     let expected: [String: [String]] = [
@@ -101,7 +101,7 @@ struct SourceFile: CustomTestStringConvertible {
   }
 
   @Test(
-    "A3: the VMCS interface means the same wherever it is compiled: it has no conditional parts and no second names")
+    "A3 the VMCS interface means the same wherever it is compiled: it has no conditional parts and no second names")
   func noConditions() {
     for file in SourceFile.under("Sources/VMCS", "Sources/VMX") {
       #expect(!file.lines.contains { $0.hasPrefix("#if") }, "\(file.path)")
@@ -112,7 +112,7 @@ struct SourceFile: CustomTestStringConvertible {
     #expect(typealiases.isEmpty)
   }
 
-  @Test("B1: reading, writing, loading, clearing and initializing neither throw nor return an outcome")
+  @Test("B1 reading, writing, loading, clearing and initializing neither throw nor return an outcome")
   func infallible() {
     for name in ["CurrentVMCS.swift", "VMCSRegion.swift"] {
       let file = SourceFile.under("Sources/VMCS").first { $0.path.hasSuffix("/\(name)") }
@@ -122,7 +122,7 @@ struct SourceFile: CustomTestStringConvertible {
     }
   }
 
-  @Test("B4: no outcome of a VMX instruction leaves the VMX logic but by the processor itself")
+  @Test("B4 no outcome of a VMX instruction leaves the VMX logic but by the processor itself")
   func noStatusCodes() {
     for file in SourceFile.under("Sources/VMX", "Sources/Machine") where !file.path.hasSuffix("MeteredProcessor.swift")
     {

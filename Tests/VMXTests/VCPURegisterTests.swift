@@ -38,7 +38,7 @@ extension ProcessorAccess {
   private static let values: [UInt64] = [0, 1, 0x8005_003F, 0x1234_5678_9ABC_DEF0, 0xFFFF_0000_0000_0001, ~0]
 
   @Test(
-    "C3: a register in the VMCS of a vCPU that is not loaded costs one load and one clear",
+    "C3 a register in the VMCS of a vCPU that is not loaded costs one load and one clear",
     arguments: GuestRegister.inVMCS)
   func oneLoadOneClear(_ register: GuestRegister) throws {
     let fixture = try VCPUFixture()
@@ -52,7 +52,7 @@ extension ProcessorAccess {
     #expect(fixture.processor.criticalNesting == 0)
   }
 
-  @Test("C3: a register outside the VMCS costs neither, loaded or not", arguments: GuestRegister.outsideVMCS)
+  @Test("C3 a register outside the VMCS costs neither, loaded or not", arguments: GuestRegister.outsideVMCS)
   func noVMCSAccess(_ register: GuestRegister) throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -67,7 +67,7 @@ extension ProcessorAccess {
     #expect(fixture.processor.trace.count(where: \.isVMCSAccess) == 0)
   }
 
-  @Test("C3: no register or descriptor of a loaded vCPU costs a load or a clear")
+  @Test("C3 no register or descriptor of a loaded vCPU costs a load or a clear")
   func loaded() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeLoadedVCPU()
@@ -82,7 +82,7 @@ extension ProcessorAccess {
     #expect(fixture.processor.trace.loads.isEmpty && fixture.processor.trace.clears.isEmpty)
   }
 
-  @Test("C3: a descriptor of a vCPU that is not loaded costs one load and one clear", arguments: GuestSegment.allCases)
+  @Test("C3 a descriptor of a vCPU that is not loaded costs one load and one clear", arguments: GuestSegment.allCases)
   func descriptorLoads(_ segment: GuestSegment) throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -93,7 +93,7 @@ extension ProcessorAccess {
     #expect(fixture.processor.trace.loads.count == 2 && fixture.processor.trace.clears.count == 2)
   }
 
-  @Test("D3: every register reads as it was written, loaded or not", arguments: GuestRegister.plain, values)
+  @Test("D3 every register reads as it was written, loaded or not", arguments: GuestRegister.plain, values)
   func roundTrip(_ register: GuestRegister, _ value: UInt64) throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -107,7 +107,7 @@ extension ProcessorAccess {
     #expect(vcpu.register(register) == register.truncated(~value))
   }
 
-  @Test("D3: writing one register changes no other", arguments: GuestRegister.plain)
+  @Test("D3 writing one register changes no other", arguments: GuestRegister.plain)
   func independent(_ register: GuestRegister) throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeLoadedVCPU()
@@ -120,7 +120,7 @@ extension ProcessorAccess {
   }
 
   @Test(
-    "C3: writing a register leaves alone what the guest has changed in the processor", arguments: GuestRegister.plain)
+    "C3 writing a register leaves alone what the guest has changed in the processor", arguments: GuestRegister.plain)
   func processorRegisters(_ register: GuestRegister) throws {
     let fixture = try VCPUFixture()
     var exit = ScriptedExit.cpuid
@@ -155,7 +155,7 @@ extension ProcessorAccess {
     _ = loaded.unload()
   }
 
-  @Test("D2: CR0 and CR4 are written as read shadow and live value, in one load and clear", arguments: values)
+  @Test("D2 CR0 and CR4 are written as read shadow and live value, in one load and clear", arguments: values)
   func controlRegisters(_ value: UInt64) throws {
     let fixture = try VCPUFixture()
     let capabilities = fixture.support.capabilities
@@ -179,7 +179,7 @@ extension ProcessorAccess {
     #expect(fixture.processor.trace.loads.count == 2 && fixture.processor.trace.clears.count == 2)
   }
 
-  @Test("D3: bits that the guest owns are read from the live register, the others from the read shadow")
+  @Test("D3 bits that the guest owns are read from the live register, the others from the read shadow")
   func visibleControlRegisters() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -190,7 +190,7 @@ extension ProcessorAccess {
     #expect(vcpu.register(.cr4) == 0x20, "VMXE hidden")
   }
 
-  @Test("D4: IA-32e mode guest follows IA32_EFER.LMA", arguments: [0x500, 0x100, 0xD01, 0, 0x400, ~0] as [UInt64])
+  @Test("D4 IA-32e mode guest follows IA32_EFER.LMA", arguments: [0x500, 0x100, 0xD01, 0, 0x400, ~0] as [UInt64])
   func efer(_ value: UInt64) throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -202,7 +202,7 @@ extension ProcessorAccess {
     }
   }
 
-  @Test("D5: a new CR3 flushes the VPID before the next entry", arguments: [true, false])
+  @Test("D5 a new CR3 flushes the VPID before the next entry", arguments: [true, false])
   func cr3(isLoaded: Bool) throws {
     let fixture = try VCPUFixture()
     var loaded = fixture.makeLoadedVCPU()
@@ -226,7 +226,7 @@ extension ProcessorAccess {
   }
 
   @Test(
-    "D6: the interrupt shadow is blocking by STI or MOV SS, and 0 ends both and nothing else",
+    "D6 the interrupt shadow is blocking by STI or MOV SS, and 0 ends both and nothing else",
     arguments: 0..<32 as Range<UInt32>)
   func interruptShadow(_ state: UInt32) throws {
     let fixture = try VCPUFixture()
@@ -239,7 +239,7 @@ extension ProcessorAccess {
   }
 
   @Test(
-    "B5: the interrupt shadow cannot begin; the error leaves everything balanced", arguments: [1, 2, ~0] as [UInt64])
+    "B5 the interrupt shadow cannot begin; the error leaves everything balanced", arguments: [1, 2, ~0] as [UInt64])
   func interruptShadowCannotBegin(_ value: UInt64) throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -253,7 +253,7 @@ extension ProcessorAccess {
   }
 
   @Test(
-    "D7: each descriptor reads as it was written; GDTR and IDTR have no access rights", arguments: GuestSegment.allCases
+    "D7 each descriptor reads as it was written; GDTR and IDTR have no access rights", arguments: GuestSegment.allCases
   )
   func descriptors(_ segment: GuestSegment) throws {
     let fixture = try VCPUFixture()
@@ -272,7 +272,7 @@ extension ProcessorAccess {
     for (other, descriptor) in others { #expect(vcpu.descriptor(other) == descriptor, "\(other)") }
   }
 
-  @Test("A5: no number beside those of the list names a register, so none reaches the VMCS")
+  @Test("A5 no number beside those of the list names a register, so none reaches the VMCS")
   func numbers() throws {
     var numbers = SeededNumbers(state: 5)
     let known = Set(GuestRegister.allCases.map(\.rawValue))
@@ -292,7 +292,7 @@ extension ProcessorAccess {
     }
   }
 
-  @Test("B7: no number beside those of the list names a segment, and each that does has a descriptor")
+  @Test("B7 no number beside those of the list names a segment, and each that does has a descriptor")
   func segments() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -307,7 +307,7 @@ extension ProcessorAccess {
     #expect(fixture.processor.faults.isEmpty)
   }
 
-  @Test("C1: whatever is done to a vCPU, in whatever order, loads and clears, critical sections and accesses balance")
+  @Test("C1 whatever is done to a vCPU, in whatever order, loads and clears, critical sections and accesses balance")
   func balance() throws {
     var numbers = SeededNumbers(state: 1)
     for _ in 0..<40 {
@@ -336,7 +336,7 @@ extension ProcessorAccess {
     }
   }
 
-  @Test("C2: between load and clear there is nothing but VMREADs, VMWRITEs and the guest's own registers")
+  @Test("C2 between load and clear there is nothing but VMREADs, VMWRITEs and the guest's own registers")
   func nothingBetweenLoadAndClear() throws {
     let fixture = try VCPUFixture()
     fixture.processor.clearTrace()
@@ -351,7 +351,7 @@ extension ProcessorAccess {
     }
   }
 
-  @Test("C6: after its making, of all control words only two change: windows, and IA-32e mode guest")
+  @Test("C6 after its making, of all control words only two change: windows, and IA-32e mode guest")
   func controlsAreFixed() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeLoadedVCPU()
@@ -375,7 +375,7 @@ extension ProcessorAccess {
     }
   }
 
-  @Test("C7: a vCPU that is unloaded is active on no processor, and can run on another")
+  @Test("C7 a vCPU that is unloaded is active on no processor, and can run on another")
   func migration() throws {
     let fixture = try VCPUFixture()
     let other = ProcessorModel(memory: fixture.processor.memory)

@@ -65,7 +65,7 @@ struct FieldWrite: Equatable, CustomStringConvertible {
 }
 
 @Suite("The making of a vCPU") struct VCPUSetupTests {
-  @Test("D8: a vCPU is made with one load and one clear, and these VMWRITEs in this order")
+  @Test("D8 a vCPU is made with one load and one clear, and these VMWRITEs in this order")
   func golden() throws {
     let fixture = try VCPUFixture()
     _ = fixture.makeVCPU()
@@ -83,7 +83,7 @@ struct FieldWrite: Equatable, CustomStringConvertible {
   }
 
   @Test(
-    "B6: on every processor that qualifies, no field is touched that it does not have, and the guest is entered",
+    "B6 on every processor that qualifies, no field is touched that it does not have, and the guest is entered",
     arguments: ProcessorModel.Configuration.usable)
   func everyProcessor(_ configuration: ProcessorModel.Configuration) throws {
     let fixture = try VCPUFixture(configuration)
@@ -105,7 +105,7 @@ struct FieldWrite: Equatable, CustomStringConvertible {
   }
 
   @Test(
-    "D8: a vCPU after power-up passes every VM-entry check that can be made",
+    "D8 a vCPU after power-up passes every VM-entry check that can be made",
     arguments: ProcessorModel.Configuration.usable)
   func entryChecks(_ configuration: ProcessorModel.Configuration) throws {
     let fixture = try VCPUFixture(configuration)
@@ -114,7 +114,7 @@ struct FieldWrite: Equatable, CustomStringConvertible {
     _ = vcpu.unload()
   }
 
-  @Test("F12: the host-state area is what the processor uses, and nothing writes to it later")
+  @Test("F12 the host-state area is what the processor uses, and nothing writes to it later")
   func hostState() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU().load()
@@ -133,7 +133,7 @@ struct FieldWrite: Equatable, CustomStringConvertible {
     #expect(fixture.processor.trace.vmwrites.allSatisfy { $0.field.type != .hostState })
   }
 
-  @Test("E2: a vCPU has three pages: its VMCS, its MSR bitmaps, and its registers")
+  @Test("E2 a vCPU has three pages: its VMCS, its MSR bitmaps, and its registers")
   func pages() throws {
     let model = ProcessorModel()
     let (pointer, address) = model.memory.allocatePages(3)
@@ -154,7 +154,7 @@ struct FieldWrite: Equatable, CustomStringConvertible {
     #expect(MemoryLayout<VCPUState<ProcessorModel>>.size <= 1024)
   }
 
-  @Test("E3: the pages are aligned, and no processor-owned page but the first eight bytes of the VMCS is written")
+  @Test("E3 the pages are aligned, and no processor-owned page but the first eight bytes of the VMCS is written")
   func alignment() throws {
     let fixture = try VCPUFixture()
     for page in [fixture.memory.vmcs, fixture.memory.msrBitmaps, fixture.memory.registers] {

@@ -73,7 +73,7 @@ struct ExpectedExit {
   }
 
   @Test(
-    "F3: every basic exit reason becomes the stated value, by the fields it needs and no other",
+    "F3 every basic exit reason becomes the stated value, by the fields it needs and no other",
     arguments: 0..<80 as Range<UInt16>)
   func everyReason(_ number: UInt16) throws {
     try exit(UInt32(number)) { result, fixture in
@@ -85,7 +85,7 @@ struct ExpectedExit {
   }
 
   @Test(
-    "F3: a reason with bit 31 is an entry failure with all its bits, whatever the rest is",
+    "F3 a reason with bit 31 is an entry failure with all its bits, whatever the rest is",
     arguments: 0..<80 as Range<UInt32>)
   func entryFailure(_ number: UInt32) throws {
     try exit(number | 1 << 31) { result, fixture in
@@ -99,7 +99,7 @@ struct ExpectedExit {
     }
   }
 
-  @Test("F3: a reason with any other bit above the basic reason is unknown", arguments: 16..<31 as Range<UInt32>)
+  @Test("F3 a reason with any other bit above the basic reason is unknown", arguments: 16..<31 as Range<UInt32>)
   func otherBits(_ bit: UInt32) throws {
     try exit(10 | 1 << bit) { result, _ in
       guard case .unknown(let reason) = result else {
@@ -111,7 +111,7 @@ struct ExpectedExit {
   }
 
   @Test(
-    "F3: reasons that nothing enables, or that the SDM does not have yet, are unknown",
+    "F3 reasons that nothing enables, or that the SDM does not have yet, are unknown",
     arguments: [78, 79, 80, 255, 0x7FFF, 0xFFFF] as [UInt32])
   func later(_ number: UInt32) throws {
     try exit(number) { result, _ in
@@ -123,15 +123,16 @@ struct ExpectedExit {
   }
 
   @Test(
-    "F17: VMX instructions of the guest are #UD, whatever its privilege level",
+    "F17 VMX instructions of the guest are #UD, whatever its privilege level",
     arguments: [11] + Array(18...27) + [50, 53, 59] as [UInt16], 0..<4 as Range<UInt32>)
   func vmxInstructions(_ number: UInt16, _ privilegeLevel: UInt32) throws {
     let fixture = try VCPUFixture()
     fixture.processor.onFault = { _ in }
     var vcpu = fixture.makeVCPU().load()
-    try vcpu.setRegister(.cr0, to: 0x31)
-    fixture.set(.guestSSAccessRights, SegmentAccessRights(rawValue: 0x93 | privilegeLevel << 5))
-    fixture.processor.script = [ScriptedExit(BasicExitReason(rawValue: number), instructionLength: 3)]
+    var scripted = ScriptedExit(BasicExitReason(rawValue: number), instructionLength: 3)
+    scripted[.guestCR0] = CR0(rawValue: 0x31)
+    scripted[.guestSSAccessRights] = SegmentAccessRights(rawValue: 0x93 | privilegeLevel << 5)
+    fixture.processor.script = [scripted]
     let exit = vcpu.run(eptGeneration: 0)
     guard case .undefinedInstruction = exit else {
       Issue.record("\(exit)")
@@ -145,7 +146,7 @@ struct ExpectedExit {
     fixture.processor.trace.accesses.filter { $0 == .vmlaunch || $0 == .vmresume }
   }
 
-  @Test("C5: the first entry after a load is a VMLAUNCH, the others are VMRESUMEs")
+  @Test("C5 the first entry after a load is a VMLAUNCH, the others are VMRESUMEs")
   func launchAndResume() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -163,7 +164,7 @@ struct ExpectedExit {
   }
 
   @Test(
-    "C5: an entry that fails with an exit reason launches nothing: the next one is as it was", arguments: [false, true])
+    "C5 an entry that fails with an exit reason launches nothing: the next one is as it was", arguments: [false, true])
   func failureWithExit(afterLaunch: Bool) throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU().load()
@@ -184,7 +185,7 @@ struct ExpectedExit {
   }
 
   @Test(
-    "B5: an entry instruction that fails is a value with its error, and no exit field is read",
+    "B5 an entry instruction that fails is a value with its error, and no exit field is read",
     arguments: [7, 8, 12, 26] as [UInt32])
   func instructionFailure(_ error: UInt32) throws {
     let fixture = try VCPUFixture()
@@ -204,7 +205,7 @@ struct ExpectedExit {
     #expect(entries(fixture) == [.vmlaunch], "it has not been launched")
   }
 
-  @Test("B5: VMfailInvalid is a value without an error")
+  @Test("B5 VMfailInvalid is a value without an error")
   func failInvalid() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU().load()
@@ -230,7 +231,7 @@ struct ExpectedExit {
   }
 
   @Test(
-    "F11: after a change of the tables INVEPT comes before the next entry, once",
+    "F11 after a change of the tables INVEPT comes before the next entry, once",
     arguments: [0, 1, 5, 1 << 40] as [UInt64])
   func generations(_ first: UInt64) throws {
     let fixture = try VCPUFixture()
@@ -243,7 +244,7 @@ struct ExpectedExit {
     #expect(flushes(fixture).filter { $0 != invvpid } == [invept, .vmlaunch, .vmresume, invept, .vmresume, .vmresume])
   }
 
-  @Test("F11: after every load both kinds of translations are dropped before the first entry")
+  @Test("F11 after every load both kinds of translations are dropped before the first entry")
   func loads() throws {
     let fixture = try VCPUFixture()
     var vcpu = fixture.makeVCPU()
@@ -259,7 +260,7 @@ struct ExpectedExit {
     }
   }
 
-  @Test("F11: an INVEPT or INVVPID that fails stops the processor with a report", arguments: [true, false])
+  @Test("F11 an INVEPT or INVVPID that fails stops the processor with a report", arguments: [true, false])
   func failure(isINVEPT: Bool) async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [isINVEPT] in
       let fixture = try VCPUFixture()
@@ -276,7 +277,7 @@ struct ExpectedExit {
   }
 
   @Test(
-    "F13: the guest's time-stamp counter is the host's plus the offset",
+    "F13 the guest's time-stamp counter is the host's plus the offset",
     arguments: [0, 1, 0x1234_5678_9ABC_DEF0, ~0] as [UInt64])
   func timestampCounter(_ value: UInt64) throws {
     let fixture = try VCPUFixture()

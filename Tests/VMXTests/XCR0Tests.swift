@@ -19,7 +19,7 @@ import VMCS
   }
 
   @Test(
-    "F9: every combination of state components, on processors that have more or fewer",
+    "F9 every combination of state components, on processors that have more or fewer",
     arguments: [1, 3, 7, 0x1F, 0xE7, 0xFF, 0x6_00E7, 0x6_00FF] as [UInt64])
   func matrix(_ supported: UInt64) {
     let policy = XCR0Policy(supported: supported)
@@ -36,7 +36,7 @@ import VMCS
   }
 
   @Test(
-    "F9: a legal XSETBV reaches the processor; an illegal one is #GP(0) and changes nothing",
+    "F9 a legal XSETBV reaches the processor; an illegal one is #GP(0) and changes nothing",
     arguments: [
       (0, 7, 0, true), (0, 3, 0, true), (0, 1, 0, true), (0, 5, 0, false), (0, 0, 0, false), (1, 7, 0, false),
       (0, 7, 1, false),
