@@ -135,8 +135,9 @@ requirements: ## List the requirements, the tests named after each, and those wi
 	  /^#/ { next } \
 	  { id = $$1; sub(/ .*/, "", id); total++; print $$1; \
 	    if (id in tests) { covered++; print substr(tests[id], 2) } \
-	    else print "       not covered: " ($$2 ? $$2 : "no test yet") } \
-	  END { print covered + 0 " of " total " requirements covered" }' - Specification/Requirements.txt
+	    else if ($$2) print "       not covered: " $$2; \
+	    else { missing++; print "       NOT COVERED, and no reason given" } } \
+	  END { print covered + 0 " of " total " requirements covered"; exit missing > 0 }' - Specification/Requirements.txt
 
 .PHONY: format
 format: ## Format all Swift sources

@@ -162,13 +162,15 @@ public struct VirtualMachine: ~Copyable {
   /// What an access to a port has made due.
   @inlinable @inline(__always)
   mutating func requestAfterIO() -> HostRequest? {
-    if bus.nextDeadline != armedDeadline { return .deadlineChanged }
-    if bus.hasTransmitted && !isOutputDraining { return .output }
-    guard let request = bus.request else { return nil }
-    switch request {
-    case .powerOff: return .stopped(.powerOff)
-    case .reset(let source): return .stopped(.reset(source))
+    // First, because the host enters the guest again after the others.
+    if let request = bus.request {
+      switch request {
+      case .powerOff: return .stopped(.powerOff)
+      case .reset(let source): return .stopped(.reset(source))
+      }
     }
+    if bus.nextDeadline != armedDeadline { return .deadlineChanged }
+    return bus.hasTransmitted && !isOutputDraining ? .output : nil
   }
 
   @inlinable @inline(__always)
@@ -201,7 +203,8 @@ public struct VirtualMachine: ~Copyable {
   @inline(never) @usableFromInline
   mutating func handleRare<P: VMXProcessor>(_ exit: VMExit, _ vcpu: inout LoadedVCPU<P>) -> GuestStop? {
     switch exit {
-    case .controlRegisterAccess(let access): vcpu.emulate(access, memory: memory)
+    case .controlRegisterAccess(let access):
+      vcpu.emulate(access, memory: memory, physicalAddressWidth: cpuid.physicalAddressWidth)
     case .xsetbv: vcpu.emulateXSETBV(xcr0)
     case .invalidateCaches: vcpu.advance()
     case .undefinedInstruction: vcpu.raise(.invalidOpcode)

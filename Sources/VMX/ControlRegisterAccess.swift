@@ -5,15 +5,20 @@ extension LoadedVCPU {
   ///
   /// Only what the masks make exit comes here: MOV to CR0 that changes a bit the host owns, MOV to CR4 likewise, and MOV
   /// to and from CR8.
+  ///
+  /// - Parameters:
+  ///   - access: the exit qualification.
+  ///   - memory: where the PDPTEs are.
+  ///   - physicalAddressWidth: the number of bits of a guest-physical address, as CPUID shows it.
   @inline(never)
   public mutating func emulate<Memory: GuestPhysicalMemory>(
-    _ access: ControlRegisterAccessQualification, memory: Memory
+    _ access: ControlRegisterAccessQualification, memory: Memory, physicalAddressWidth: UInt8
   ) {
     let index = Int(access.register.rawValue)
     let movToControlRegister: UInt8 = 0
     let movFromControlRegister: UInt8 = 1
     switch (access.accessType.rawValue, access.controlRegister) {
-    case (movToControlRegister, 0): writeCR0(operand(index), memory: memory)
+    case (movToControlRegister, 0): writeCR0(operand(index), memory, physicalAddressWidth)
     case (movToControlRegister, 4): writeCR4(operand(index))
     case (movToControlRegister, 8):
       let value = operand(index)
@@ -45,7 +50,9 @@ extension LoadedVCPU {
     advance()
   }
 
-  private mutating func writeCR0<Memory: GuestPhysicalMemory>(_ written: UInt64, memory: Memory) {
+  private mutating func writeCR0<Memory: GuestPhysicalMemory>(
+    _ written: UInt64, _ memory: Memory, _ physicalAddressWidth: UInt8
+  ) {
     let old = CR0(rawValue: register(.cr0))
     // Reserved bits of the lower half are ignored and ET is always 1.
     var new = CR0(rawValue: written & (ControlRegisterMasks.definedInCR0 | ~0xFFFF_FFFF))
@@ -57,7 +64,7 @@ extension LoadedVCPU {
     efer.lma = new.pg && efer.lme
     let reloadsPDPTEs =
       new.pg && cr4.pae && !efer.lma && (new.rawValue ^ old.rawValue) & Self.reloadingBits.rawValue != 0
-    if reloadsPDPTEs && !loadPDPTEs(from: memory) { return raise(.generalProtection) }
+    if reloadsPDPTEs && !loadPDPTEs(from: memory, physicalAddressWidth) { return raise(.generalProtection) }
     setEFER(efer)
     setCR0(new.rawValue)
     if (new.rawValue ^ old.rawValue) & Self.flushingBits.rawValue != 0 { state.needsVPIDFlush = true }
@@ -68,16 +75,21 @@ extension LoadedVCPU {
   private mutating func isLegal(_ new: CR0, old: CR0, cr4: CR4, efer: IA32EFER) -> Bool {
     if new.rawValue >> 32 != 0 { return false }
     if new.pg && !new.pe || new.nw && !new.cd { return false }
-    if new.pg && !old.pg && efer.lme && (!cr4.pae || vmcs[.guestCSAccessRights].l) { return false }
+    if new.pg && !old.pg && efer.lme {
+      // The last: IA-32e mode has no 16-bit TSSs.
+      if !cr4.pae || vmcs[.guestCSAccessRights].l || vmcs[.guestTRAccessRights].rawValue & 0xF == 3 { return false }
+    }
     if !new.pg && old.pg && (is64Bit || cr4.pcide) { return false }
     if !new.wp && cr4.cet { return false }
     return true
   }
 
   /// Loads the PDPTEs as MOV to CR0 does with PAE paging (SDM, "PDPTE Registers"); false if one is illegal.
-  private func loadPDPTEs<Memory: GuestPhysicalMemory>(from memory: Memory) -> Bool {
+  private func loadPDPTEs<Memory: GuestPhysicalMemory>(
+    from memory: Memory, _ physicalAddressWidth: UInt8
+  ) -> Bool {
     let table = vmcs[.guestCR3] & 0xFFFF_FFE0
-    let reserved = Self.reservedInPDPTE
+    let reserved = Self.reservedInPDPTE | ~0 << UInt64(physicalAddressWidth)
     var entries: InlineArray<4, UInt64> = [0, 0, 0, 0]
     for index in 0..<4 {
       guard let entry = memory.load(table + UInt64(8 * index), as: UInt64.self) else { return false }
@@ -95,6 +107,6 @@ extension LoadedVCPU {
   private static var reloadingBits: CR0 { CR0(rawValue: 0xE000_0000) }
   /// PG, WP and PE: a change of one makes linear translations stale.
   private static var flushingBits: CR0 { CR0(rawValue: 0x8001_0001) }
-  /// Bits 2:1, 8:5, and those from 52 on; bits between the physical-address width and 51 are left to EPT.
-  private static var reservedInPDPTE: UInt64 { 0xFFF0_0000_0000_01E6 }
+  /// Bits 2:1 and 8:5; those from the physical-address width on are reserved too.
+  private static var reservedInPDPTE: UInt64 { 0x1E6 }
 }

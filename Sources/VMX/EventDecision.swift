@@ -83,7 +83,8 @@ public struct EventDecision: Equatable, Sendable {
       isTripleFault = true
       return
     }
-    if pending.nmi {
+    keep(pending.interrupted, interruptibility)
+    if remaining.nmi {
       if injection == nil && interruptibility.acceptsNMI {
         injection = .nmi
         remaining.nmi = false
@@ -93,8 +94,22 @@ public struct EventDecision: Equatable, Sendable {
     }
     if externalInterruptRequested {
       takesExternalInterrupt = injection == nil && interruptibility.acceptsExternalInterrupt
-      needsInterruptWindow = !takesExternalInterrupt
+      needsInterruptWindow = needsInterruptWindow || !takesExternalInterrupt
     }
+  }
+
+  /// Lets an interrupt wait that an exception has overtaken, or that is blocked: it has been acknowledged, and nothing
+  /// will raise it again. An instruction that was interrupted in raising its event will.
+  private mutating func keep(_ interrupted: Event?, _ interruptibility: GuestInterruptibility) {
+    guard let interrupted else { return }
+    switch interrupted.type {
+    case .nmi where injection != interrupted || !interruptibility.acceptsNMI: remaining.nmi = true
+    case .externalInterrupt where injection != interrupted || !interruptibility.acceptsExternalInterrupt:
+      remaining.interrupted = interrupted
+      needsInterruptWindow = true
+    default: return
+    }
+    if injection == interrupted { injection = nil }
   }
 
   /// What becomes of an interrupted event and an exception that its delivery, or its exit's handler, has raised.

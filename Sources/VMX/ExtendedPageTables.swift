@@ -109,6 +109,8 @@ public struct ExtendedPageTables: ~Copyable {
   /// A 2 MiB page that lies only partly in it is split first.
   public mutating func unmap(_ range: Range<UInt64>) throws(EPTError) {
     try check(range, 0)
+    // Also if the pool runs out on the way: what was removed until then may be in a TLB.
+    defer { generation += 1 }
     var guest = range.lowerBound
     while guest < range.upperBound {
       guard translation(of: guest) != nil else {
@@ -119,7 +121,6 @@ public struct ExtendedPageTables: ~Copyable {
       Self.entry(in: table, for: guest, level: 1).pointee = 0
       guest += Self.page
     }
-    generation += 1
   }
 
   /// What guest-physical `address` is mapped to, and what the guest may do there.

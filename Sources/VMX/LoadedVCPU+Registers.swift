@@ -28,10 +28,7 @@ public struct GuestDescriptor: Equatable, Sendable {
 extension LoadedVCPU {
   /// The value of `register` as the guest sees it.
   public mutating func register(_ register: GuestRegister) -> UInt64 {
-    switch register {
-    case .cr2, .dr0, .dr1, .dr2, .dr3, .dr6: state.saveProcessorRegisters()
-    default: break
-    }
+    if register.isInProcessor { state.saveProcessorRegisters() }
     switch register {
     case .cr0: return state.settings.cr0.visible(live: vmcs[.guestCR0].rawValue, shadow: vmcs[.cr0ReadShadow].rawValue)
     case .cr4: return state.settings.cr4.visible(live: vmcs[.guestCR4].rawValue, shadow: vmcs[.cr4ReadShadow].rawValue)
@@ -57,8 +54,13 @@ extension LoadedVCPU {
       let interruptibility = vmcs[.guestInterruptibilityState].rawValue
       vmcs[.guestInterruptibilityState] = GuestInterruptibilityState(rawValue: interruptibility & ~3)
     default:
-      if state.setRegisterOutsideVMCS(register, to: value) { return state.loadProcessorRegisters() }
-      vmcs[register.field.unsafelyUnwrapped] = value
+      // The other registers in the processor are loaded again too, so what the guest has made of them is taken first.
+      if register.isInProcessor { state.saveProcessorRegisters() }
+      if !state.setRegisterOutsideVMCS(register, to: value) {
+        vmcs[register.field.unsafelyUnwrapped] = value
+      } else if register.isInProcessor {
+        state.loadProcessorRegisters()
+      }
     }
   }
 
@@ -94,6 +96,16 @@ extension LoadedVCPU {
     if value.lma { controls.insert(.ia32eModeGuest) } else { controls.remove(.ia32eModeGuest) }
     vmcs[.vmEntryControls] = controls
     vmcs[.guestIA32EFER] = value
+  }
+}
+
+extension GuestRegister {
+  /// Whether the register is in the processor while the vCPU is loaded.
+  fileprivate var isInProcessor: Bool {
+    switch self {
+    case .cr2, .dr0, .dr1, .dr2, .dr3, .dr6: true
+    default: false
+    }
   }
 }
 

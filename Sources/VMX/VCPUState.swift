@@ -40,9 +40,8 @@ struct VCPUState<P: VMXProcessor> {
   let msrBitmaps: PhysicalAddress
   @usableFromInline let settings: VCPUSettings
 
-  /// The one software shadow of the control words that change while the guest runs.
+  /// The one software shadow of the control word that changes while the guest runs.
   @usableFromInline var primaryControls: PrimaryProcessorBasedVMExecutionControls
-  @usableFromInline var entryControls: VMEntryControls
 
   /// Whether the VMCS's launch state is "launched", so that VMRESUME is due.
   @usableFromInline var isLaunched = false
@@ -57,9 +56,7 @@ struct VCPUState<P: VMXProcessor> {
   @usableFromInline var xcr0: UInt64 = 1
 
   @usableFromInline var events = PendingEvents()
-  /// The EPT generation for which this processor's translations are right.
-  ///
-  /// Generation 0 is never right.
+  /// The EPT generation for which this processor's translations are right; the greatest number if there is none.
   @usableFromInline var eptGeneration = UInt64.max
   /// Whether linear translations tagged with the VPID may be stale.
   @usableFromInline var needsVPIDFlush = true
@@ -72,7 +69,6 @@ struct VCPUState<P: VMXProcessor> {
     registers.pointee.rdx = 0x600
     msrBitmaps = memory.msrBitmaps.address
     primaryControls = settings.controls.primary
-    entryControls = settings.controls.entry
   }
 
   /// Writes the control fields, in the order of SDM Appendix B, each only if it exists with these controls.
