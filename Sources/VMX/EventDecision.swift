@@ -98,8 +98,9 @@ public struct EventDecision: Equatable, Sendable {
     }
   }
 
-  /// Lets an interrupt wait that an exception has overtaken, or that is blocked: it has been acknowledged, and nothing
-  /// will raise it again. An instruction that was interrupted in raising its event will.
+  /// Lets an interrupt wait that an exception has overtaken, or that is blocked.
+  ///
+  /// It has been acknowledged, and nothing will raise it again. An instruction whose event was interrupted will.
   private mutating func keep(_ interrupted: Event?, _ interruptibility: GuestInterruptibility) {
     guard let interrupted else { return }
     switch interrupted.type {
