@@ -221,7 +221,7 @@ struct AccessRow: Sendable, CustomTestStringConvertible {
 
   @Test("An independent walk agrees on random structures", arguments: PagingMode.allCases, 0..<4 as Range<UInt64>)
   func agreesWithNaiveWalk(mode: PagingMode, seed: UInt64) {
-    var random = SplitMix(state: seed &* 0x1234_5678_9ABC_DEF1 &+ UInt64(mode.hashValueOfName))
+    var random = SeededNumbers(state: seed &* 0x1234_5678_9ABC_DEF1 &+ UInt64(mode.hashValueOfName))
     let memory = FlatMemory(byteCount: 0x8000)
     var kinds: [String: Int] = [:]
     for round in 0..<1000 {
@@ -255,7 +255,7 @@ struct AccessRow: Sendable, CustomTestStringConvertible {
   }
 
   /// Fills the memory with entries that are mostly present and mostly legal.
-  private func fill(_ memory: FlatMemory, _ random: inout SplitMix) {
+  private func fill(_ memory: FlatMemory, _ random: inout SeededNumbers) {
     for index in 0..<64 {
       var entry = random.next() % 9 << 12 | 0x7 | random.next() & 0x60
       if random.next() % 16 == 0 { entry &= ~(1 << (random.next() % 3)) }
@@ -274,7 +274,7 @@ struct AccessRow: Sendable, CustomTestStringConvertible {
     }
   }
 
-  private func randomize(_ state: inout LinearAddressTranslation, _ random: inout SplitMix) {
+  private func randomize(_ state: inout LinearAddressTranslation, _ random: inout SeededNumbers) {
     let bits = random.next()
     state.cr3 = random.next() % 8 << 12 | random.next() & 0xFFF
     state.cr0.wp = bits & 1 != 0
@@ -294,17 +294,4 @@ struct AccessRow: Sendable, CustomTestStringConvertible {
 
 extension PagingMode {
   fileprivate var hashValueOfName: Int { rawValue.utf8.reduce(0) { $0 &* 31 &+ Int($1) } }
-}
-
-/// A generator of random numbers that gives the same ones each time.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var value = state
-    value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-    return value ^ value >> 31
-  }
 }

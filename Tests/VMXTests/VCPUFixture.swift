@@ -94,7 +94,12 @@ extension ProcessorModel.Configuration {
 /// Memory for PDPTEs: quadwords by address.
 struct Quadwords: GuestPhysicalMemory {
   var values: [UInt64: UInt64] = [:]
-  func loadQuadword(_ address: UInt64) -> UInt64? { values[address] }
+
+  func load<Value: FixedWidthInteger & BitwiseCopyable>(_ address: UInt64, as type: Value.Type) -> Value? {
+    values[address].map { Value(truncatingIfNeeded: $0) }
+  }
+
+  func store<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at address: UInt64) -> Bool { false }
 }
 
 /// SplitMix64: the same numbers for the same seed, so that a failure can be repeated.
