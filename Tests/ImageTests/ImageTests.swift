@@ -91,7 +91,7 @@ struct ImageTests {
   @Test("Text cannot be written, data not executed") func segmentRights() {
     #expect(image.segments.map(\.isExecutable) == [true, false, false])
     #expect(image.segments.map(\.isWritable) == [false, false, true])
-    #expect(image.segments.allSatisfy(\.isReadable))
+    #expect(image.segments.map(\.isReadable) == [true, true, true])
     for instruction in image.instructions {
       #expect(image.segments[0].addresses.contains(instruction.address), "\(instruction)")
     }
