@@ -11,9 +11,10 @@ MEMORY ?= 256M
 # The self-tests of the kernel's cryptography take an emulated processor longer than all the rest of the boot.
 APPEND ?= console=ttyS0 cryptomgr.notests
 # The command that builds the hypervisor and leaves its ELF file where HYPERVISOR says.
-BUILD_HYPERVISOR ?= $(MAKE) -C Hypervisor image
+BUILD_HYPERVISOR ?= $(MAKE) --no-print-directory -C Hypervisor image
 HYPERVISOR := build/skep.elf
-SKEP := .build/release/skep
+# The same build as that of `swift run skep` and the tests: nothing in it is worth the time of another.
+SKEP := .build/debug/skep
 
 GUEST := build/guest
 KERNEL_PACKAGE := linux-image-cloud-amd64
@@ -53,12 +54,13 @@ run: packages build image guest ## Boot Debian's kernel as a guest of Skep, to a
 .PHONY: build
 build:
 	@echo "==> Building skep"
-	@$(SWIFT) build -c release --product skep
+	@# Not on a terminal: the compiler's colors are an option to it, and another option builds everything again.
+	@$(SWIFT) build --product skep 2>&1 | cat
 
 .PHONY: image
 image: ## Build the hypervisor: build/skep.elf
 	@echo "==> Building the hypervisor"
-	@$(BUILD_HYPERVISOR)
+	@$(BUILD_HYPERVISOR) 2>&1 | cat
 
 .PHONY: guest
 guest: $(GUEST)/vmlinuz $(GUEST)/initrd.img ## Fetch Debian's kernel and make an initramfs: build/guest
