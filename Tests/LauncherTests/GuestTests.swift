@@ -117,8 +117,9 @@ struct GuestTests {
     "What does not fit is said in one message",
     arguments: [
       ("--initrd missing", "the initrd missing cannot be read: No such file or directory"),
-      ("--initrd big", "initrd"), ("--memory 16M", "memory"), ("--memory 4G", "memory"),
-      ("--append LONG", "command line is too long"),
+      ("--initrd big", "The initrd does not fit: it has 83886080 bytes"),
+      ("--memory 8M", "--memory 8 MiB is out of range"), ("--memory 4G", "--memory 4 GiB is out of range"),
+      ("--append LONG", "The command line is too long: it has 300 bytes"),
     ])
   func doesNotFit(options: String, text: String) throws {
     _ = try scratch.write([UInt8](repeating: 0, count: 80 << 20), to: "big")

@@ -151,11 +151,11 @@ struct StringIORow: Sendable, CustomTestStringConvertible {
   func alignment(offset: UInt64, count: Int, isAllowed: Bool) {
     var operand = OperandRow.all[0].operand
     let memory = FlatMemory(byteCount: 0x3_0000)
-    #expect(throws: Never.self) { try operand.locate(offset, byteCount: count, for: .read, in: memory) }
     operand.isAlignmentChecked = true
-    let result = Result { () throws(MemoryFault) in
-      try operand.locate(offset, byteCount: count, for: .read, in: memory)
+    func locate() -> Result<OperandLocation, MemoryFault> {
+      Result { () throws(MemoryFault) in try operand.locate(offset, byteCount: count, for: .read, in: memory) }
     }
+    let result = locate()
     let fault = MemoryFault.exception(.exception(.alignmentCheck, errorCode: 0))
     #expect(
       result
