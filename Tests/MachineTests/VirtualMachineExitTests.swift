@@ -187,7 +187,7 @@ enum Disposition: Equatable, Sendable {
 
   @Test(
     "F3 RDMSR and WRMSR of an MSR that the guest does not have are #GP(0)",
-    arguments: [0x3A, 0x480, 0x1_0000, 0xC000_0103, 0xFFFF_FFFF] as [UInt64])
+    arguments: [0x3B, 0x480, 0x1_0000, 0xC000_0103, 0xFFFF_FFFF] as [UInt64])
   func missingMSR(_ index: UInt64) throws {
     for reason in [.rdmsr, .wrmsr] as [BasicExitReason] {
       let guest = try GuestOnModel()

@@ -76,11 +76,22 @@ private struct EPTFixture: ~Copyable {
       let unit = isAligned ? Self.largePage : Self.page
       let low = place > Self.window ? place - Self.window : 0
       let start = min((low + numbers.next() % (2 * Self.window)) / unit * unit, (1 << 48) - Self.largePage)
-      let count = isAligned ? 512 : numbers.next() % 700
+      let count = isAligned ? 512 : numbers.next() & 1 == 0 ? numbers.next() % 8 : numbers.next() % 700
       let range = start..<min(start + count * Self.page, 1 << 48)
       let generation = fixture.tables.generation
       let wasMapped = stride(from: range.lowerBound, to: range.upperBound, by: 4096).contains {
         fixture.expected[$0] != nil
+      }
+      if count < 8 {
+        // As for a page that is touched for the first time.
+        for page in stride(from: range.lowerBound, to: range.upperBound, by: 4096) {
+          let isNew = try fixture.tables.mapIfAbsent(page, to: PhysicalAddress(0x7000_0000 + page % 0x1000_0000))
+          #expect(isNew == (fixture.expected[page] == nil))
+          if isNew { fixture.expected[page] = .init(physical: 0x7000_0000 + page % 0x1000_0000, permissions: 7) }
+        }
+        let newGeneration = fixture.tables.generation
+        #expect(newGeneration == generation)
+        continue
       }
       if numbers.next() % 3 == 0 {
         try fixture.tables.unmap(range)
