@@ -40,15 +40,16 @@ extension LoadedVCPU {
   }
 
   /// Gives `register` a value, with what belongs to it: CR0 and CR4 have a read shadow, IA32_EFER.LMA and the VM-entry
-  /// control "IA-32e mode guest" are the same, and a new CR3 makes linear translations stale.
+  /// control "IA-32e mode guest" are the same, and whatever decides about paging makes linear translations stale.
   public mutating func setRegister(_ register: GuestRegister, to value: UInt64) throws(RegisterError) {
+    switch register {
+    case .cr0, .cr3, .cr4, .efer: state.needsVPIDFlush = true
+    default: break
+    }
     switch register {
     case .cr0: setCR0(value)
     case .cr4: setCR4(value)
     case .efer: setEFER(IA32EFER(rawValue: value))
-    case .cr3:
-      vmcs[.guestCR3] = value
-      state.needsVPIDFlush = true
     case .interruptShadow:
       guard value == 0 else { throw .interruptShadowCannotBegin }
       let interruptibility = vmcs[.guestInterruptibilityState].rawValue

@@ -96,7 +96,9 @@ final class GuestOnModel {
   /// The same for one exit.
   func run(_ exit: ScriptedExit) -> HostRequest { run([exit]) }
 
-  /// Notes what the guest has been entered with. An event that has been delivered is still in its field.
+  /// Notes what the guest has been entered with.
+  ///
+  /// An event that has been delivered is still in its field.
   private func note() {
     let event = contents(.vmEntryInterruptionInformation)
     let primary = contents(.primaryProcessorBasedVMExecutionControls)

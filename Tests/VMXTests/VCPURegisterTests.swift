@@ -202,15 +202,18 @@ extension ProcessorAccess {
     }
   }
 
-  @Test("D5 a new CR3 flushes the VPID before the next entry", arguments: [true, false])
-  func cr3(isLoaded: Bool) throws {
+  @Test(
+    "D5 a new CR3 flushes the VPID before the next entry, and so does what else decides about paging",
+    arguments: [.cr3, .cr0, .cr4, .efer] as [GuestRegister], [true, false])
+  func flush(_ register: GuestRegister, isLoaded: Bool) throws {
     let fixture = try VCPUFixture()
     var loaded = fixture.makeLoadedVCPU()
+    let value: UInt64 = register == .cr3 ? 0x5000 : register == .cr0 ? 0x11 : 0
     if isLoaded {
-      try loaded.setRegister(.cr3, to: 0x5000)
+      try loaded.setRegister(register, to: value)
     } else {
       var vcpu = loaded.unload()
-      try vcpu.setRegister(.cr3, to: 0x5000)
+      try vcpu.setRegister(register, to: value)
       loaded = vcpu.load()
     }
     fixture.processor.clearTrace()
