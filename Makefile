@@ -76,9 +76,12 @@ packages:
 $(GUEST)/vmlinuz:
 	@echo "==> Fetching Debian's kernel"
 	@mkdir -p $(GUEST)/package
-	@package=$$(apt-cache depends $(KERNEL_PACKAGE) 2>/dev/null | awk '/Depends: linux-image/ { print $$2; exit }'); \
+	@find_package() { apt-cache depends $(KERNEL_PACKAGE) 2>/dev/null | awk '/Depends: linux-image/ { print $$2; exit }'; }; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	package=$$(find_package); \
+	[ -n "$$package" ] || { $$sudo apt-get update -qq && package=$$(find_package); }; \
 	[ -n "$$package" ] || { echo "make: apt knows no $(KERNEL_PACKAGE)" >&2; \
-	  echo "      Bring its lists up to date: sudo apt-get update" >&2; exit 1; }; \
+	  echo "      Check /etc/apt/sources.list, then: sudo apt-get update" >&2; exit 1; }; \
 	cd $(GUEST)/package; rm -rf *; \
 	apt-get download -qq -o APT::Sandbox::User=root "$$package" || { \
 	  echo "make: $$package cannot be fetched; is there a network, and are apt's lists up to date?" >&2; exit 1; }; \
