@@ -1,0 +1,298 @@
+import VMCS
+
+/// The lines of one writer, and the dump that they are forming.
+struct DumpStream {
+  /// What tells the writer from others.
+  let key: UInt64
+  /// Whether QEMU's registers, which come after a dump of the kernel, are passed over.
+  var followsKernelDump = false
+  private(set) var lastLine: UInt64 = 0
+  private var dump: Dump?
+  /// The format of the rows that the dump is made of: KVM's for Xen too.
+  private var family = DumpFormat.kvm
+  /// The position of the last row in the table.
+  private var rank = -1
+  /// The row that the last line broke off in.
+  private var broken: (row: Int, text: Int, targets: Int)?
+  private var mayHaveParentheses = false
+  /// Lines that were not understood, since the last that was.
+  private var candidates: [UnreadLine] = []
+  private var candidateCount = 0
+  private var area = DumpMSREntry.Area.vmEntryLoad
+  private var msr = MSR(rawValue: 0)
+  private var encoding: VMCSFieldEncoding?
+
+  /// A dump is over when so many lines bring nothing for it.
+  static let silenceLimit: UInt64 = 400
+
+  init(key: UInt64) { self.key = key }
+
+  /// Whether a dump is open, or lines are passed over.
+  var isOpen: Bool { dump != nil || followsKernelDump }
+
+  /// The first line of the open dump.
+  var firstLine: UInt64 { dump?.firstLine ?? 0 }
+
+  /// Takes QEMU's claim if the open dump is a recent one of KVM that has none.
+  mutating func take(_ claim: DumpClaim) -> Bool {
+    guard var dump, dump.format == .kvm, claim.line &- dump.lastLine < 200,
+      !dump.claims.contains(where: { $0.kind == .hardwareError })
+    else { return false }
+    self.dump = nil
+    dump.claims.append(claim)
+    self.dump = dump
+    return true
+  }
+
+  /// Ends the dump.
+  mutating func finish(_ emit: (Dump) -> Void) {
+    guard var dump = self.dump else { return }
+    self.dump = nil
+    (rank, broken, mayHaveParentheses, encoding) = (-1, nil, false, nil)
+    candidates.removeAll()
+    candidateCount = 0
+    dump.applyQuirks()
+    emit(dump)
+  }
+
+  /// Reads a line, whose text begins where `prefix` ends.
+  mutating func read(
+    _ line: TextLine, _ prefix: LinePrefix, number: UInt64, _ rows: borrowing DumpRows, _ emit: (Dump) -> Void
+  ) {
+    var position = prefix.end
+    var isRead = false
+    if let dump, number - dump.lastLine > Self.silenceLimit { finish(emit) }
+    if let broken {
+      self.broken = nil
+      let row = rows.all[broken.row]
+      if let match = RowMatch(row, from: broken.text, firstTarget: broken.targets, line, at: position),
+        match.numberCount > 0
+      {
+        store(match, row, firstTarget: broken.targets, number)
+        finishRow(match, broken.row, firstTarget: broken.targets)
+        position = match.linePosition
+        isRead = true
+      }
+    }
+    if mayHaveParentheses {
+      mayHaveParentheses = false
+      position = Self.skipParentheses(line, from: position)
+    }
+    while broken == nil, let next = nextRow(line, from: position, rows) {
+      guard use(next.row, next.match, rows, prefix, number, emit) else { break }
+      position = next.match.linePosition
+      isRead = true
+    }
+    note(line, prefix, from: position, isRead: isRead, number)
+  }
+
+  private static func skipParentheses(_ line: TextLine, from position: Int) -> Int {
+    guard position < line.count, line[position] == 0x28 else { return position }
+    var end = position
+    while end < line.count, line[end] != 0x29 { end += 1 }
+    return min(line.count, end + 1)
+  }
+
+  /// The row that has most in common with the line at `position`; the next in order if there are several.
+  private func nextRow(
+    _ line: TextLine, from position: Int, _ rows: borrowing DumpRows
+  ) -> (row: Int, match: RowMatch)? {
+    var position = line.skippingBlanks(from: position)
+    if position < line.count, line[position] == UInt8(ascii: ",") { position = line.skippingBlanks(from: position + 1) }
+    guard position < line.count else { return nil }
+    var best: (row: Int, match: RowMatch)?
+    var bestGrade = 0
+    for index in rows.positions(of: line[position]) {
+      let row = rows.all[index]
+      let grade = self.grade(row, at: index)
+      guard grade > 0, let match = RowMatch(row, from: 0, firstTarget: 0, line, at: position) else { continue }
+      if let best {
+        let isLonger = match.linePosition > best.match.linePosition
+        guard isLonger || match.linePosition == best.match.linePosition && grade > bestGrade else { continue }
+      }
+      (best, bestGrade) = ((index, match), grade)
+    }
+    return best
+  }
+
+  /// How well a row fits what has been read: 3 if it follows, 2 if it is of the same format, 1 if it may begin a dump, 0 if
+  /// it cannot be.
+  private func grade(_ row: DumpRow, at index: Int) -> Int {
+    if followsKernelDump, row.format == .qemu { return 3 }
+    guard dump != nil, row.format == family else { return row.traits.contains(.opens) ? 1 : 0 }
+    guard isOrdered else { return 3 }
+    return index > rank || index == rank && row.traits.contains(.repeats) ? 3 : 2
+  }
+
+  private var isOrdered: Bool { family == .kvm || family == .qemu }
+
+  /// Takes a row into the dump, or begins one with it; false if it cannot be used.
+  private mutating func use(
+    _ index: Int, _ match: RowMatch, _ rows: borrowing DumpRows, _ prefix: LinePrefix, _ number: UInt64,
+    _ emit: (Dump) -> Void
+  ) -> Bool {
+    let row = rows.all[index]
+    if followsKernelDump, row.format == .qemu, dump == nil || family == .kvm { return true }
+    if beginsDump(row, at: index, match, rows) {
+      guard row.traits.contains(.opens) else { return false }
+      finish(emit)
+      dump = Dump(format: row.format, line: number)
+      family = row.format
+      followsKernelDump = false
+    } else if isOrdered, index < rank, !isUsableOutOfOrder(row, match) {
+      return false
+    }
+    if row.traits.contains(.xen) || prefix.isXen, family == .kvm { dump?.format = .xen }
+    takeTraits(row.traits)
+    if conflicts(row, match) {
+      dump?.becomeInterleaved()
+    } else {
+      store(match, row, firstTarget: 0, number)
+    }
+    rank = max(rank, index)
+    finishRow(match, index, firstTarget: 0)
+    dump?.lastLine = number
+    lastLine = number
+    return true
+  }
+
+  /// Whether a row belongs to the next dump.
+  private func beginsDump(
+    _ row: DumpRow, at index: Int, _ match: RowMatch, _ rows: borrowing DumpRows
+  ) -> Bool {
+    guard let dump, row.format == family else { return true }
+    if row.targets.first == .other(.virtualProcessor), family == .bhyvectl, let old = dump.virtualProcessor,
+      old != match.numbers[0]
+    {
+      return true
+    }
+    guard isOrdered else { return row.traits.contains(.begins) || conflicts(row, match) }
+    guard index < rank else { return false }
+    // The same headline twice in a row is not a new dump, but one that comes later is.
+    if row.targets.isEmpty || row.section == .claim { return row.traits.contains(.opens) }
+    return rows.all[rank].section == .control && row.section != .control && row.traits.contains(.opens)
+  }
+
+  /// Whether a row that comes after a later one can be used: only if its text cannot mean anything else.
+  private func isUsableOutOfOrder(_ row: DumpRow, _ match: RowMatch) -> Bool {
+    row.traits.contains(.opens)
+  }
+
+  private mutating func takeTraits(_ traits: DumpRow.Traits) {
+    if traits.contains(.beforeXen46) { dump?.isBeforeXen46 = true }
+    if traits.contains(.vmresume) { dump?.isVMRESUME = true }
+    if traits.contains(.vmlaunch) { dump?.isVMRESUME = false }
+    if traits.contains(.entryLoadArea) { area = .vmEntryLoad }
+    if traits.contains(.exitStoreArea) { area = .vmExitStore }
+    if traits.contains(.exitLoadArea) { area = .vmExitLoad }
+  }
+
+  /// Whether the dump has another value for a field of the row.
+  private func conflicts(_ row: DumpRow, _ match: RowMatch) -> Bool {
+    guard let dump else { return false }
+    var encoding = self.encoding
+    for position in 0..<min(match.numberCount, row.targets.count) {
+      let target = row.targets[position]
+      let number = target.bits(match.numbers[position])
+      switch target.other {
+      case .encoding: encoding = VMCSFieldEncoding(rawValue: UInt32(truncatingIfNeeded: number))
+      case .value: if let encoding, let old = dump[encoding], old.bits != number { return true }
+      default: if let field = target.field, let old = dump[field], old.bits != number { return true }
+      }
+    }
+    return false
+  }
+
+  /// Notes where the next line may go on.
+  private mutating func finishRow(_ match: RowMatch, _ index: Int, firstTarget: Int) {
+    mayHaveParentheses = match.mayHaveParentheses
+    if case .lineEnd = match.end { broken = (index, match.textPosition, firstTarget + match.numberCount) }
+  }
+
+  private mutating func store(_ match: RowMatch, _ row: DumpRow, firstTarget: Int, _ number: UInt64) {
+    // Moved out and back, so that the values are not copied.
+    guard var dump else { return }
+    self.dump = nil
+    defer { self.dump = dump }
+    dump.lastLine = number
+    lastLine = number
+    if let constant = row.constant, let field = row.targets.first?.field {
+      dump.set(field, DumpValue(bits: constant, line: number, quality: .exact))
+      return
+    }
+    for position in 0..<match.numberCount where firstTarget + position < row.targets.count {
+      store(match.numbers[position], row.targets[firstTarget + position], number, in: &dump)
+    }
+  }
+
+  private mutating func store(_ value: UInt64, _ target: DumpTarget, _ line: UInt64, in dump: inout Dump) {
+    if let field = target.field {
+      if let quality = target.quality(of: value) {
+        dump.set(field, DumpValue(bits: target.bits(value), line: line, quality: quality))
+      }
+    } else if let claim = target.claim {
+      if claim != .instructionError || value != 0 {
+        dump.claims.append(DumpClaim(kind: claim, value: value, line: line))
+      }
+    } else if let other = target.other {
+      store(value, other, line, in: &dump)
+    }
+  }
+
+  private mutating func store(_ value: UInt64, _ other: DumpTarget.Other, _ line: UInt64, in dump: inout Dump) {
+    switch other {
+    case .encoding: encoding = VMCSFieldEncoding(rawValue: UInt32(truncatingIfNeeded: value))
+    case .value: if let encoding { dump.set(encoding, DumpValue(bits: value, line: line, quality: .exact)) }
+    case .virtualProcessor: dump.virtualProcessor = value
+    case .domain: dump.domain = value
+    case .smm: dump.isInSMM = value != 0
+    case .basicExitReason:
+      // 33, 34 and 41 are VM-entry failures only, so bit 31 was 1; 0 is also printed when there was no VM exit.
+      let isFailure = value == 33 || value == 34 || value == 41
+      if isFailure { dump.claims.append(DumpClaim(kind: .exitReason, value: value | 1 << 31, line: line)) }
+      dump.set(
+        VMCSField.exitReason.encoding,
+        DumpValue(bits: isFailure ? value | 1 << 31 : value, line: line, quality: isFailure ? .exact : .truncated))
+    case .entryFailureReason:
+      dump.set(VMCSField.exitReason.encoding, DumpValue(bits: value | 1 << 31, line: line, quality: .exact))
+    case .msrIndex: msr = MSR(rawValue: UInt32(truncatingIfNeeded: value))
+    case .msrValue: dump.add(DumpMSREntry(area: area, msr: msr, value: value, line: line))
+    }
+  }
+
+  /// Notes a line, or its rest, that was not understood.
+  private mutating func note(
+    _ line: TextLine, _ prefix: LinePrefix, from position: Int, isRead: Bool, _ number: UInt64
+  ) {
+    guard dump != nil else { return }
+    let isRest = line.skippingBlanks(from: position) < line.count
+    guard isRead else {
+      if candidates.count < Dump.unreadLimit { candidates.append(UnreadLine(line, number, isReadInPart: false)) }
+      candidateCount += 1
+      return
+    }
+    if candidateCount > 0 {
+      dump?.add(candidates, of: candidateCount)
+      candidates.removeAll(keepingCapacity: true)
+      candidateCount = 0
+    }
+    if isRest { dump?.add([UnreadLine(line, number, isReadInPart: true)], of: 1) }
+  }
+}
+
+extension UnreadLine {
+  init(_ line: TextLine, _ number: UInt64, isReadInPart: Bool) {
+    self.init(line: number, isReadInPart: isReadInPart, text: Array(line.prefix(120)))
+  }
+}
+
+extension DumpTarget {
+  /// The contents of the field for a number that was printed.
+  func bits(_ number: UInt64) -> UInt64 { isDescriptorFlags ? number >> 8 & 0xF0FF : number }
+
+  /// How far the number is the field's contents; nil if it says nothing about it.
+  func quality(of number: UInt64) -> DumpValue.Quality? {
+    // QEMU does not print whether a segment is unusable, but what is present is usable.
+    isDescriptorFlags && number >> 15 & 1 == 0 ? .view : quality
+  }
+}
