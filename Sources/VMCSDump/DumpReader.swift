@@ -49,7 +49,7 @@ public struct DumpReader {
     if !unfinished.isEmpty { readUnfinished(emit) }
     if !cleaner.bytes.isEmpty { readCleanLine(emit) }
     streams.sort { $0.firstLine < $1.firstLine }
-    for position in streams.indices { streams[position].finish(emit) }
+    for position in streams.indices { streams[position].finish(isEndOfText: true, emit) }
     streams.removeAll()
     current = nil
   }

@@ -27,10 +27,10 @@ extension DumpRows {
       DumpRow(
         .kvm, .claim, "<vm_resume_fail> error code %1", [.claim(.instructionError)], [.begins, .opens, .xen, .vmresume]),
       DumpRow(.kvm, .claim, "VMCS @, last attempted VM-entry on CPU #", [.ignored], [.begins, .opens]),
-      DumpRow(.kvm, .claim, ">>> Domain # <<<", [.other(.domain)], [.begins, .opens, .xen]),
-      DumpRow(.kvm, .claim, "VCPU #", [.other(.virtualProcessor)], [.opens, .xen]),
       DumpRow(.kvm, .claim, "************* VMCS Area **************", [], [.opens, .xen]),
       DumpRow(.kvm, .claim, "*********** VMCS Areas **************", [], [.opens, .xen]),
+      DumpRow(.kvm, .claim, ">>> Domain # <<<", [.other(.domain)], [.begins, .opens, .xen]),
+      DumpRow(.kvm, .claim, "VCPU #", [.other(.virtualProcessor)], [.opens, .xen]),
       DumpRow(.kvm, .guest, "*** Guest State ***", [], [.opens, .begins]),
       DumpRow(
         .kvm, .guest, "CR0: actual=0x%16, shadow=0x%16, gh_mask=%16",
@@ -228,6 +228,7 @@ extension DumpRows {
       DumpRow(
         .kvm, .control, "VE info address = 0x%16 ~", [.field(.virtualizationExceptionInformationAddress)], [.opens]),
       DumpRow(.kvm, .control, "ve_info: &"),
+      DumpRow(.kvm, .control, "**************************************"),
     ]
   }
 }

@@ -45,8 +45,11 @@ struct DumpStream {
   }
 
   /// Ends the dump.
-  mutating func finish(_ emit: (Dump) -> Void) {
+  ///
+  /// - Parameter isEndOfText: whether the dump may have been cut in its last lines, which then belong to it.
+  mutating func finish(isEndOfText: Bool = false, _ emit: (Dump) -> Void) {
     guard var dump = self.dump else { return }
+    if isEndOfText, candidateCount <= 2 { dump.add(candidates, of: candidateCount) }
     self.dump = nil
     (rank, broken, mayHaveParentheses, encoding) = (-1, nil, false, nil)
     candidates.removeAll()
@@ -66,7 +69,7 @@ struct DumpStream {
       self.broken = nil
       let row = rows.all[broken.row]
       if let match = RowMatch(row, from: broken.text, firstTarget: broken.targets, line, at: position),
-        match.numberCount > 0
+        match.numberCount > 0 || match.end == .complete
       {
         store(match, row, firstTarget: broken.targets, number)
         finishRow(match, broken.row, firstTarget: broken.targets)
@@ -107,8 +110,12 @@ struct DumpStream {
       let grade = self.grade(row, at: index)
       guard grade > 0, let match = RowMatch(row, from: 0, firstTarget: 0, line, at: position) else { continue }
       if let best {
-        let isLonger = match.linePosition > best.match.linePosition
-        guard isLonger || match.linePosition == best.match.linePosition && grade > bestGrade else { continue }
+        let (new, old) = (match, best.match)
+        if new.end.rawValue < old.end.rawValue { continue }
+        if new.end == old.end {
+          guard new.linePosition >= old.linePosition else { continue }
+          if new.linePosition == old.linePosition, grade <= bestGrade { continue }
+        }
       }
       (best, bestGrade) = ((index, match), grade)
     }

@@ -1,13 +1,13 @@
 /// How far a row's text and a line agree.
 struct RowMatch {
-  /// How the comparison ended.
-  enum End {
-    /// The row's text is all there.
-    case complete
-    /// The line ends where a mailer may have broken it.
-    case lineEnd
+  /// How the comparison ended, in the order of certainty.
+  enum End: Int {
     /// They differ, after at least one number.
     case difference
+    /// The line ends where a mailer may have broken it.
+    case lineEnd
+    /// The row's text is all there.
+    case complete
   }
 
   private(set) var end = End.difference
@@ -32,9 +32,11 @@ struct RowMatch {
     end = compare(row, firstTarget: firstTarget, line)
     switch end {
     case .complete: return
-    case .lineEnd: if numberCount == 0 && !hasSeparator { return nil }
+    case .lineEnd: if numberCount == 0, !hasSeparator, self.linePosition - linePosition < 8 { return nil }
     case .difference: if numberCount == 0 { return nil }
     }
+    // A field that is named by its encoding has to have its value on the same line.
+    if row.targets.first == .other(.encoding) { return nil }
   }
 
   private mutating func compare(_ row: DumpRow, firstTarget: Int, _ line: TextLine) -> End {
@@ -83,6 +85,8 @@ struct RowMatch {
         textPosition += 1
       }
     }
+    // A text that ends in the middle of a word of the line is another text.
+    if linePosition < line.count, isWord(line[linePosition]), isWord(text[length - 1]) { return .difference }
     return .complete
   }
 
