@@ -35,6 +35,7 @@ let package = Package(
     .target(name: "Machine", dependencies: ["VMX"], swiftSettings: settings),
     .target(name: "ProcessorModel", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "VMCSDump", dependencies: ["VMCS"], swiftSettings: settings),
+    .target(name: "Explanation", dependencies: ["VMCSDump", "VMEntryChecks", "VMCS"], swiftSettings: settings),
     .target(
       name: "Launcher",
       dependencies: [
@@ -46,7 +47,7 @@ let package = Package(
     .executableTarget(
       name: "skep",
       dependencies: [
-        "Launcher", "VMCS", "VMEntryChecks", "VMCSDump", "VMX",
+        "Launcher", "VMCS", "VMEntryChecks", "VMCSDump", "Explanation", "VMX",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

@@ -1,0 +1,124 @@
+import VMCS
+import VMCSDump
+import VMEntryChecks
+
+/// A check that failed on a dump.
+public struct FailedCheck: Sendable {
+  /// The check.
+  public let check: EntryCheck
+  /// Where and why.
+  public let finding: EntryFinding
+  /// The capability that is not known, if the check fails only on processors without what it reports.
+  public let unless: EntryCapability?
+}
+
+/// What is wrong with a VMCS that a hypervisor printed.
+public struct Explanation: Sendable {
+  /// What the dump comes to.
+  public enum Verdict: String, Sendable {
+    /// A check fails, or the VM entry failed for a reason that is no check.
+    case failed
+    /// All checks that matter could be made, and none fails.
+    case healthy
+    /// Nothing that can be decided is wrong.
+    case undecided
+    /// It is no VMCS, or nothing can be read of it.
+    case unusable
+  }
+
+  /// The dump.
+  public let dump: Dump
+  /// What the dump says happened; nil if it says nothing.
+  public let claim: Claim?
+  /// The checks that fail: first the one that explains the claim, then the others in the order of the processor.
+  public let failed: [FailedCheck]
+  /// The checks that cannot be decided, and what is missing.
+  public let undecidable: [(check: EntryCheck, missing: EntryInput)]
+  /// How many checks passed.
+  public let passedCount: Int
+  /// What the dump comes to.
+  public let verdict: Verdict
+  /// Whether what fails is what the claim says; nil if nothing fails or nothing is claimed.
+  public let isConsistent: Bool?
+  /// One sentence that says what is wrong.
+  public let headline: String
+  /// What to know about this dump besides.
+  public let notes: [String]
+
+  /// Explains a dump on a processor of which `capabilities` are known.
+  public init(_ dump: Dump, capabilities: EntryCapabilities = EntryCapabilities()) {
+    self.dump = dump
+    let claim = Claim(dump)
+    self.claim = claim
+    let state = DumpedState(dump: dump)
+    let report = EntryReport(state, capabilities: capabilities, facts: state.facts)
+    var failed = report.failures.map { FailedCheck(check: $0.check, finding: $0.finding, unless: nil) }
+    failed += Self.msrLoadFailures(dump, claim, capabilities)
+    let isExplained = failed.contains { claim?.isExplained(by: $0.check.outcome) ?? true }
+    if let claim, claim.isFailure, !isExplained {
+      failed += Self.probableFailures(state, report, claim, capabilities)
+    }
+    // The check that explains the claim comes first; otherwise the order is the processor's.
+    if let claim, let first = failed.firstIndex(where: { claim.isExplained(by: $0.check.outcome) }) {
+      failed.insert(failed.remove(at: first), at: 0)
+    }
+    self.failed = failed
+    undecidable = report.undecidable
+    passedCount = report.passedCount
+    isConsistent =
+      failed.isEmpty || claim == nil || claim?.isFailure == false
+      ? nil : claim?.isExplained(by: failed[0].check.outcome)
+    verdict = Self.verdict(dump, claim, failed, isWhole: state.isWhole)
+    let headlines = Headline(dump: dump, claim: claim, failed: failed, verdict: verdict)
+    headline = headlines.text
+    notes = headlines.notes
+  }
+
+  private static func verdict(_ dump: Dump, _ claim: Claim?, _ failed: [FailedCheck], isWhole: Bool) -> Verdict {
+    if dump.format == .vmcb { return .unusable }
+    if dump.isInterleaved { return claim?.isFailure == true ? .failed : .unusable }
+    if !failed.isEmpty || claim?.isFailure == true { return .failed }
+    if dump.valueCount == 0, claim == nil { return .unusable }
+    return isWhole ? .healthy : .undecided
+  }
+
+  /// The checks of the entries of the VM-entry MSR-load area that the dump prints, if one could not be loaded.
+  private static func msrLoadFailures(
+    _ dump: Dump, _ claim: Claim?, _ capabilities: EntryCapabilities
+  ) -> [FailedCheck] {
+    guard case .exit(let reason) = claim, reason.basicReason == .vmEntryFailureMSRLoading else { return [] }
+    return dump.msrEntries.filter { $0.area == .vmEntryLoad }.flatMap { entry in
+      let state = MSRLoadState(dump: dump, entry: entry)
+      let report = EntryReport(state, capabilities: capabilities, facts: DumpedState(dump: dump).facts)
+      return report.failures.filter { $0.check.section == .loadingMSRs }
+        .map { FailedCheck(check: $0.check, finding: $0.finding, unless: nil) }
+    }
+  }
+
+  /// The checks that fail on every processor that does not have something new, and would explain the claim.
+  private static func probableFailures(
+    _ state: DumpedState, _ report: EntryReport, _ claim: Claim, _ capabilities: EntryCapabilities
+  ) -> [FailedCheck] {
+    var missing: [String: EntryCapability] = [:]
+    for (check, input) in report.undecidable {
+      if case .capability(let capability) = input, claim.isExplained(by: check.outcome) {
+        missing[check.id.description] = capability
+      }
+    }
+    if missing.isEmpty { return [] }
+    var assumed = capabilities
+    for (capability, value) in usual where assumed[capability] == nil { assumed[capability] = value }
+    let second = EntryReport(state, capabilities: assumed, facts: state.facts)
+    return second.failures.compactMap { check, finding in
+      missing[check.id.description].map { FailedCheck(check: check, finding: finding, unless: $0) }
+    }
+  }
+
+  /// What these capabilities are on every processor before the newest.
+  private static let usual: [(EntryCapability, UInt64)] = [
+    // Bit 55: the TRUE MSRs exist. Bits 56 and 58, on hardware exceptions and nested exceptions, are new.
+    (.ia32VMXBASIC, 1 << 55),
+    (.ia32VMXCR0FIXED0, 0x8000_0021), (.ia32VMXCR0FIXED1, 0xFFFF_FFFF), (.ia32VMXCR4FIXED0, 0x2000),
+    (.ia32VMXCR4FIXED1, ~0),
+  ]
+}
