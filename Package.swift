@@ -66,7 +66,9 @@ let package = Package(
     .testTarget(name: "VMXTests", dependencies: ["VMX", "ProcessorModel"], swiftSettings: settings),
     .testTarget(name: "MachineTests", dependencies: ["Machine", "ProcessorModel"], swiftSettings: settings),
     .testTarget(name: "ProcessorModelTests", dependencies: ["ProcessorModel"], swiftSettings: settings),
-    .testTarget(name: "VMCSDumpTests", dependencies: ["VMCSDump", "VMEntryChecks"], swiftSettings: settings),
+    .testTarget(
+      name: "VMCSDumpTests", dependencies: ["VMCSDump", "VMEntryChecks"], exclude: ["Dumps"], swiftSettings: settings),
+    .testTarget(name: "ExplanationTests", dependencies: ["Explanation", "VMCSDump"], swiftSettings: settings),
     .testTarget(name: "LauncherTests", dependencies: ["Launcher"], swiftSettings: settings),
     .testTarget(name: "BenchmarkTests", dependencies: ["benchmark"], swiftSettings: settings),
     .testTarget(name: "ImageTests", dependencies: ["VMCS"], swiftSettings: settings),

@@ -54,11 +54,8 @@ public struct Explanation: Sendable {
     let report = EntryReport(state, capabilities: capabilities, facts: state.facts)
     var failed = report.failures.map { FailedCheck(check: $0.check, finding: $0.finding, unless: nil) }
     failed += Self.msrLoadFailures(dump, claim, capabilities)
-    let isExplained = failed.contains { claim?.isExplained(by: $0.check.outcome) ?? true }
-    if let claim, claim.isFailure, !isExplained {
-      failed += Self.probableFailures(state, report, claim, capabilities)
-    }
-    // The check that explains the claim comes first; otherwise the order is the processor's.
+    if let claim, claim.isFailure { failed += Self.probableFailures(state, report, claim, capabilities) }
+    // What explains the claim comes first; otherwise the order is the processor's, with what is only probable last.
     if let claim, let first = failed.firstIndex(where: { claim.isExplained(by: $0.check.outcome) }) {
       failed.insert(failed.remove(at: first), at: 0)
     }
@@ -108,6 +105,10 @@ public struct Explanation: Sendable {
     if missing.isEmpty { return [] }
     var assumed = capabilities
     for (capability, value) in usual where assumed[capability] == nil { assumed[capability] = value }
+    // Hypervisors' hosts use linear addresses of 57 bits where the processor has them. 52 is the widest physical address.
+    if let cr4 = state.dump.contents(of: VMCSField.hostCR4.encoding), assumed[.cpuid80000008EAX] == nil {
+      assumed[.cpuid80000008EAX] = (CR4(rawValue: cr4).la57 ? 57 : 48) << 8 | 52
+    }
     let second = EntryReport(state, capabilities: assumed, facts: state.facts)
     return second.failures.compactMap { check, finding in
       missing[check.id.description].map { FailedCheck(check: check, finding: finding, unless: $0) }

@@ -28,8 +28,11 @@ struct Headline {
   }
 
   private static func unless(_ capability: EntryCapability) -> String {
-    capability == .ia32VMXBASIC
-      ? ", which only processors allow whose IA32_VMX_BASIC bit 56 is 1" : ", as on all processors so far"
+    switch capability {
+    case .ia32VMXBASIC: ", which only processors allow whose IA32_VMX_BASIC bit 56 is 1"
+    case .cpuid80000008EAX: ", unless the processor's linear addresses have 57 bits"
+    default: ", as on all processors so far"
+    }
   }
 
   /// What a failed check found, in words and with the values.
@@ -68,20 +71,20 @@ struct Headline {
       let plural = finding.change & (finding.change - 1) != 0
       return "\(subject) is \(found), with \(plural ? "bits" : "bit") \(finding.change.bitNumbers) set that must be 0"
     }
-    return "\(subject) is \(found), with \(settings(finding)): \(failed.check.statement.lowercasedFirst)"
+    return "\(subject) \(found): \(settings(finding)) (\(failed.check.statement.lowercasedFirst))"
   }
 
-  /// What has to change, by name: "unusable 1 instead of 0".
+  /// What has to change, by name: "unusable is 1, has to be 0".
   private static func settings(_ finding: EntryFinding) -> String {
     var parts: [String] = []
     var rest = finding.change
     if case .field(let field) = finding.subject, let description = VMCSFieldDescription(encoding: field) {
       for bits in description.valueType.bitFields where bits.mask & finding.change != 0 {
         rest &= ~bits.mask
-        parts.append("\(bits.name) \(bits.value(in: finding.found)) instead of \(bits.value(in: finding.required))")
+        parts.append("\(bits.name) is \(bits.value(in: finding.found)), has to be \(bits.value(in: finding.required))")
       }
     }
-    if rest != 0 { parts.append("bits \(rest.bitNumbers) wrong") }
+    if rest != 0 { parts.append("\(rest & (rest - 1) == 0 ? "bit" : "bits") \(rest.bitNumbers) wrong") }
     return parts.joined(separator: ", ")
   }
 
