@@ -1,3 +1,5 @@
+import VMCS
+
 extension DumpRows {
   /// What bhyve, xhyve and hyperkit print. The last two print LDTR's limit and base as IDTR's.
   static var bhyve: [DumpRow] {

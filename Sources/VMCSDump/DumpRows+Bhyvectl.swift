@@ -1,3 +1,5 @@
+import VMCS
+
 extension DumpRows {
   /// What `bhyvectl --get-all` prints of a virtual processor.
   static var bhyvectl: [DumpRow] {

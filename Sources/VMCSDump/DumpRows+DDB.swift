@@ -1,3 +1,5 @@
+import VMCS
+
 extension DumpRows {
   /// What `show vmcs` of FreeBSD's kernel debugger prints.
   static var ddb: [DumpRow] {

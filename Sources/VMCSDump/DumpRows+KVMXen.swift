@@ -1,3 +1,5 @@
+import VMCS
+
 extension DumpRows {
   /// What KVM and Xen print, which took their form from each other, in the order in which they print it.
   static var kvmXen: [DumpRow] {

@@ -1,3 +1,5 @@
+import VMCS
+
 extension DumpRows {
   /// The forms that name fields by encoding, Skep's report, messages, and what gives an AMD processor away.
   static var other: [DumpRow] {

@@ -1,3 +1,5 @@
+import VMCS
+
 extension DumpRows {
   /// The registers that QEMU prints, in its order: in 64-bit form, or cut to 32 bits.
   static var qemu: [DumpRow] {

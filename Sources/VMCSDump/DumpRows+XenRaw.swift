@@ -1,3 +1,5 @@
+import VMCS
+
 extension DumpRows {
   /// What Xen before 4.0 prints: values by encoding.
   static var xenRaw: [DumpRow] {
