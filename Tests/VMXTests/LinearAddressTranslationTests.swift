@@ -225,7 +225,7 @@ struct AccessRow: Sendable, CustomTestStringConvertible {
     let memory = FlatMemory(byteCount: 0x8000)
     var kinds: [String: Int] = [:]
     for round in 0..<1000 {
-      if round % 4 == 0 { fill(memory, &random) }
+      if round % 8 == 0 { fill(memory, &random) }
       var state = mode.state
       randomize(&state, &random)
       let linear = random.next() & (random.next() % 4 == 0 ? ~0 : 0x0000_7FFF_FFFF_FFFF)
@@ -257,10 +257,10 @@ struct AccessRow: Sendable, CustomTestStringConvertible {
   /// Fills the memory with entries that are mostly present and mostly legal.
   private func fill(_ memory: FlatMemory, _ random: inout SeededNumbers) {
     for index in 0..<64 {
-      var entry = random.next() % 9 << 12 | 0x7 | random.next() & 0x60
-      if random.next() % 16 == 0 { entry &= ~(1 << (random.next() % 3)) }
-      if random.next() % 8 == 0 { entry |= 0x80 }
-      if random.next() % 8 == 0 { entry |= 1 << (random.next() % 64) }
+      var entry = (random.next() % 32 == 0 ? 8 : random.next() % 8) << 12 | 0x7 | random.next() & 0x60
+      if random.next() % 24 == 0 { entry &= ~(1 << (random.next() % 3)) }
+      if random.next() % 16 == 0 { entry |= 0x80 }
+      if random.next() % 16 == 0 { entry |= 1 << (random.next() % 64) }
       if random.next() % 4 == 0 { entry |= random.next() & 0xF << 59 }
       // The walk finds these few entries wherever it goes, because it sees them repeated.
       for frame in 0..<8 {
