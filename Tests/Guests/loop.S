@@ -4,7 +4,12 @@ guest:
   call set_up
   lea text(%rip), %rsi
   call print
+  mov $0x3FD, %edx
 1:
-  jmp 1b
+  in %dx, %al                   // until the text is out
+  test $0x40, %al
+  jz 1b
+2:
+  jmp 2b
   .data
 text: .asciz "looping\n"

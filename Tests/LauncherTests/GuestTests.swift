@@ -105,7 +105,7 @@ struct GuestTests {
       """
       : >out
       \(command("loop")) >out 2>&1 &
-      until grep -qs looping out; do sleep 0.1; done
+      for i in $(seq 600); do grep -qs looping out && break; sleep 0.1; done
       kill -\(name) $!
       wait $!
       echo "status $?"
