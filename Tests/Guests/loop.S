@@ -4,12 +4,11 @@ guest:
   call set_up
   lea text(%rip), %rsi
   call print
-  mov $0x3FD, %edx
+  // Bochs 2.7 looks again at which interrupts it lets through only when IF changes. A guest that has never changed it
+  // keeps the host's interrupts out, and its text in Skep's queue.
+  sti
+  cli
 1:
-  in %dx, %al                   // until the text is out
-  test $0x40, %al
-  jz 1b
-2:
-  jmp 2b
+  jmp 1b
   .data
 text: .asciz "looping\n"

@@ -105,12 +105,12 @@ struct GuestTests {
       """
       : >out
       \(command("loop")) >out 2>&1 &
-      for i in $(seq 600); do grep -qs looping out && break; sleep 0.1; done
+      for i in $(seq 600); do grep -qs looping out && echo looping && break; sleep 0.1; done
       kill -\(name) $!
       wait $!
       echo "status $?"
       """)
-    #expect(output == "status 130\n")
+    #expect(output == "looping\nstatus 130\n")
   }
 
   @Test(
