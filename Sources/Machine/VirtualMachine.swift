@@ -118,7 +118,7 @@ public struct VirtualMachine: ~Copyable {
     let registers = vcpu.registers
     let leaf = UInt32(truncatingIfNeeded: registers.pointee.rax)
     let subleaf = UInt32(truncatingIfNeeded: registers.pointee.rcx)
-    let result = cpuid.lookup(leaf: leaf, subleaf: subleaf, cr4: vcpu.liveCR4, xcr0: vcpu.xcr0)
+    let result = cpuid.lookup(leaf: leaf, subleaf: subleaf, cr4: vcpu.watchedCR4, xcr0: vcpu.xcr0)
     registers.pointee.rax = UInt64(result.eax)
     registers.pointee.rbx = UInt64(result.ebx)
     registers.pointee.rcx = UInt64(result.ecx)

@@ -19,7 +19,7 @@ extension LoadedVCPU {
     let movFromControlRegister: UInt8 = 1
     switch (access.accessType.rawValue, access.controlRegister) {
     case (movToControlRegister, 0): writeCR0(operand(index), memory, physicalAddressWidth)
-    case (movToControlRegister, 4): writeCR4(operand(index))
+    case (movToControlRegister, 4): writeCR4(operand(index), memory, physicalAddressWidth)
     case (movToControlRegister, 8):
       let value = operand(index)
       if value > 15 { return raise(.generalProtection) }
@@ -42,12 +42,29 @@ extension LoadedVCPU {
     if index == 4 { vmcs[.guestRSP] = value } else { state.registerFile[index] = value }
   }
 
-  /// CR4 bits that the host owns are 0 for the guest, so a write that exits sets one that the guest's processor does not
-  /// have.
-  private mutating func writeCR4(_ value: UInt64) {
-    if value & state.settings.cr4.owned != 0 { return raise(.generalProtection) }
-    setCR4(value)
+  private mutating func writeCR4<Memory: GuestPhysicalMemory>(
+    _ written: UInt64, _ memory: Memory, _ physicalAddressWidth: UInt8
+  ) {
+    let old = CR4(rawValue: register(.cr4))
+    let new = CR4(rawValue: written)
+    let cr0 = vmcs[.guestCR0]
+    let efer = vmcs[.guestIA32EFER]
+    guard isLegal(new, old: old, cr0: cr0, efer: efer) else { return raise(.generalProtection) }
+    let changed = new.rawValue ^ old.rawValue
+    let reloadsPDPTEs = cr0.pg && new.pae && !efer.lma && changed & Self.reloadingBitsOfCR4 != 0
+    if reloadsPDPTEs && !loadPDPTEs(from: memory, physicalAddressWidth) { return raise(.generalProtection) }
+    setCR4(written)
+    if changed & Self.flushingBitsOfCR4 != 0 { state.needsVPIDFlush = true }
     advance()
+  }
+
+  /// The combinations for which MOV to CR4 raises #GP(0). Bits that the host fixes are those that the guest's processor
+  /// does not have.
+  private func isLegal(_ new: CR4, old: CR4, cr0: CR0, efer: IA32EFER) -> Bool {
+    if new.rawValue & state.settings.cr4.fixed != 0 { return false }
+    if efer.lma && (!new.pae || new.la57 != old.la57) { return false }
+    if new.pcide && !old.pcide && (!efer.lma || vmcs[.guestCR3] & 0xFFF != 0) { return false }
+    return !new.cet || cr0.wp
   }
 
   private mutating func writeCR0<Memory: GuestPhysicalMemory>(
@@ -107,6 +124,10 @@ extension LoadedVCPU {
   private static var reloadingBits: CR0 { CR0(rawValue: 0xE000_0000) }
   /// PG, WP and PE: a change of one makes linear translations stale.
   private static var flushingBits: CR0 { CR0(rawValue: 0x8001_0001) }
+  /// PSE, PAE, PGE and SMEP: a change of one reloads the PDPTEs.
+  private static var reloadingBitsOfCR4: UInt64 { 0x0010_00B0 }
+  /// PSE, PAE, PGE, LA57, PCIDE, SMEP, SMAP, PKE, CET and PKS: a change of one makes linear translations stale.
+  private static var flushingBitsOfCR4: UInt64 { 0x01F2_10B0 }
   /// Bits 2:1 and 8:5; those from the physical-address width on are reserved too.
   private static var reservedInPDPTE: UInt64 { 0x1E6 }
 }

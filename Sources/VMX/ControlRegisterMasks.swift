@@ -10,10 +10,16 @@ public struct ControlRegisterMasks: Equatable, Sendable {
   public var ones: UInt64
   /// Bits that are 0 in the live register whatever the guest writes.
   public var zeros: UInt64
+  /// Bits that the guest sets as it likes, and whose changes exit so that Skep knows them without a VMREAD.
+  public var watched: UInt64 = 0
+
+  /// The bits that are what they are whatever the guest writes.
+  @inlinable
+  public var fixed: UInt64 { ones | zeros }
 
   /// The guest/host mask.
   @inlinable
-  public var owned: UInt64 { ones | zeros }
+  public var owned: UInt64 { fixed | watched }
 
   /// The live value for what the guest has written.
   @inlinable
@@ -32,11 +38,15 @@ public struct ControlRegisterMasks: Equatable, Sendable {
   }
 
   /// CR4's masks: what the capability MSRs fix, and every bit that is not in `supported`, of which the guest's CPUID
-  /// decides.
+  /// decides. OSXSAVE and PKE, which CPUID shows, are watched.
   public static func cr4(_ allowed: AllowedSettings<UInt64>, supported: UInt64) -> Self {
     let ones = allowed.allowed0 & allowed.allowed1
-    return Self(ones: ones, zeros: (~allowed.allowed1 | ~supported) & ~ones)
+    let zeros = (~allowed.allowed1 | ~supported) & ~ones
+    return Self(ones: ones, zeros: zeros, watched: (Self.osxsave | Self.pke) & ~ones & ~zeros)
   }
+
+  private static var osxsave: UInt64 { 1 << 18 }
+  private static var pke: UInt64 { 1 << 22 }
 
   private static var pe: UInt64 { 1 << 0 }
   private static var nw: UInt64 { 1 << 29 }

@@ -18,9 +18,9 @@ extension LoadedVCPU {
   @inlinable
   public var xcr0: UInt64 { state.xcr0 }
 
-  /// The guest's CR4 as the processor uses it, for the bits of CPUID that follow it.
+  /// CR4's OSXSAVE and PKE as the guest has set them, for the bits of CPUID that follow them; other bits may be stale.
   @inlinable
-  public var liveCR4: CR4 { vmcs[.guestCR4] }
+  public var watchedCR4: CR4 { state.cr4 }
 
   /// Gives the guest's time-stamp counter the value that its WRMSR wants, by the TSC offset.
   public mutating func setTimestampCounter(to value: UInt64) {

@@ -86,7 +86,8 @@ extension LoadedVCPU {
     vmcs[.guestCR0] = CR0(rawValue: state.settings.cr0.live(value))
   }
 
-  func setCR4(_ value: UInt64) {
+  mutating func setCR4(_ value: UInt64) {
+    state.cr4 = CR4(rawValue: value)
     vmcs[.cr4ReadShadow] = CR4(rawValue: value)
     vmcs[.guestCR4] = CR4(rawValue: state.settings.cr4.live(value))
   }

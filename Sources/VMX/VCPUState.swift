@@ -52,6 +52,8 @@ struct VCPUState<P: VMXProcessor> {
   var dr6: UInt64 = 0xFFFF_0FF0
   /// CR8, in the place of the local APIC's task priority that the guest does not have.
   @usableFromInline var cr8: UInt64 = 0
+  /// CR4 as the guest has set it when it last changed a bit that is owned or watched; the others may be stale.
+  @usableFromInline var cr4 = CR4(rawValue: 0)
   /// The guest's XCR0, which is in the processor as well while the vCPU is loaded.
   @usableFromInline var xcr0: UInt64 = 1
 

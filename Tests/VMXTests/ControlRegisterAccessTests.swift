@@ -206,12 +206,53 @@ private struct LoadedGuest: ~Copyable {
     try guest.vcpu.setRegister(.rax, to: 0x20 | 1 << bit)
     guest.fixture.processor.clearTrace()
     guest.vcpu.emulate(access(4), memory: Self.memory, physicalAddressWidth: 46)
-    let isOwned = guest.fixture.settings.cr4.owned >> bit & 1 == 1
+    // LA57 cannot change in IA-32e mode, CR3's low bits are not 0 for PCIDE, and CR0.WP is 0 for CET.
+    let isIllegal = guest.fixture.settings.cr4.fixed >> bit & 1 == 1 || [12, 17, 23].contains(bit)
     let isRaised = guest.isGeneralProtection()
     let cr4 = guest.vcpu.register(.cr4)
-    #expect(isRaised == isOwned)
-    #expect(cr4 == (isOwned ? 0x20 : 0x20 | 1 << bit))
-    if bit == 13 || bit == 14 { #expect(isOwned, "VMXE and SMXE are not for guests") }
+    #expect(isRaised == isIllegal)
+    #expect(cr4 == (isIllegal ? 0x20 : 0x20 | 1 << bit))
+    if bit == 13 || bit == 14 { #expect(isIllegal, "VMXE and SMXE are not for guests") }
+  }
+
+  /// MOV to CR4 that changes OSXSAVE, which exits, together with other bits; nil where it is #GP(0).
+  static let cr4Rows: [(efer: UInt64, cr0: UInt64, old: UInt64, new: UInt64, loadsPDPTEs: Bool?)] = [
+    (0x500, 0x8001_0033, 0x20, 0x4_0020, false),
+    (0x500, 0x8001_0033, 0x4_0020, 0x20, false),
+    (0x500, 0x8001_0033, 0x20, 0x4_0000, nil),
+    (0x500, 0x8001_0033, 0x20, 0x4_1020, nil),
+    (0x500, 0x8001_0033, 0x20, 0x6_0020, nil),
+    (0, 0x8001_0033, 0x20, 0x6_0020, nil),
+    (0, 0x8001_0033, 0x20, 0x4_0020, false),
+    (0, 0x8001_0033, 0x20, 0x4_00A0, true),
+    (0, 0x8001_0033, 0, 0x4_0020, true),
+    (0, 0x8001_0033, 0, 0x4_0010, false),
+    (0, 0x33, 0, 0x4_0020, false),
+  ]
+
+  @Test("F3 MOV to CR4 of a watched bit does what the SDM says, and CPUID knows", arguments: cr4Rows.indices)
+  func watched(_ index: Int) throws {
+    let row = Self.cr4Rows[index]
+    let code: UInt32 = row.efer == 0 ? 0xC09B : 0xA09B
+    var guest = try self.guest(
+      CR0Case("", old: row.cr0, written: 0, efer: row.efer, cr4: row.old, cs: code, nil))
+    try guest.vcpu.setRegister(.rax, to: row.new)
+    guest.fixture.processor.script = [.cpuid]
+    _ = guest.vcpu.run(eptGeneration: 1)
+    guest.fixture.processor.clearTrace()
+    let rip = guest.vcpu.register(.rip)
+    guest.vcpu.emulate(access(4), memory: Self.memory, physicalAddressWidth: 46)
+    let isRaised = guest.isGeneralProtection()
+    #expect(isRaised == (row.loadsPDPTEs == nil))
+    let (cr4, osxsave, newRIP) = (
+      guest.vcpu.register(.cr4), guest.vcpu.watchedCR4.osxsave, guest.vcpu.register(.rip)
+    )
+    let expected = row.loadsPDPTEs == nil ? row.old : row.new
+    #expect(cr4 == expected && osxsave == (expected >> 18 & 1 == 1))
+    #expect(newRIP == (row.loadsPDPTEs == nil ? rip : rip + 2))
+    let flushes = guest.vcpu.state.needsVPIDFlush
+    #expect(flushes == (row.loadsPDPTEs != nil && (row.new ^ row.old) & ~0x4_0000 != 0))
+    #expect(guest.fixture.contents(.guestPDPTE0) == (row.loadsPDPTEs == true ? Self.pdptes[0] : 0))
   }
 
   @Test("F3 MOV to and from CR8 by every register", arguments: 0..<16 as Range<UInt64>)

@@ -223,8 +223,10 @@ public struct IOBus: ~Copyable {
   @inline(never)
   private mutating func readClock() -> UInt8 {
     clock.advance(to: now)
+    let line = clock.interruptLine
     let value = clock.read(port: 0x71, at: now)
-    clockChanged()
+    // Register C quiets the interrupt by being read; and advancing may have raised it.
+    if line || clock.interruptLine || clock.nextDeadline <= now { clockChanged() }
     return value
   }
 
@@ -251,6 +253,8 @@ public struct IOBus: ~Copyable {
   @inline(never)
   private mutating func writeSerial(_ offset: UInt16, _ value: UInt8) {
     serial.write(offset: offset, value: value, at: now)
+    // LCR, LSR, MSR and SCR neither raise an interrupt nor quiet one.
+    if offset == 3 || offset >= 5 { return }
     // The line goes low between the byte's coming and its leaving, so that an edge tells of the second.
     interrupts.setLine(Self.serialLine, serial.interruptLine)
     serial.transmit(at: now)
