@@ -14,9 +14,7 @@ public enum EntryPreparation: Equatable, Sendable {
 extension LoadedVCPU {
   /// Whether `prepareEvents` has anything to do when no external interrupt is requested.
   @inlinable
-  public var needsEventPreparation: Bool {
-    !state.events.isEmpty || state.primaryControls.rawValue & Self.windows.rawValue != 0
-  }
+  public var needsEventPreparation: Bool { state.needsEventPreparation }
 
   /// Raises an exception in the guest, at the next entry.
   ///
@@ -91,16 +89,13 @@ extension LoadedVCPU {
   }
 
   private mutating func setWindows(interrupt: Bool, nmi: Bool) {
-    var controls = state.primaryControls.subtracting(Self.windows)
+    var controls = state.primaryControls.subtracting(VCPUState<P>.windows)
     if interrupt { controls.insert(.interruptWindowExiting) }
     if nmi { controls.insert(.nmiWindowExiting) }
     if controls == state.primaryControls { return }
     state.primaryControls = controls
     vmcs[.primaryProcessorBasedVMExecutionControls] = controls
   }
-
-  @usableFromInline
-  static var windows: PrimaryProcessorBasedVMExecutionControls { [.interruptWindowExiting, .nmiWindowExiting] }
 
   /// Whether an interrupt could ever reach the guest while it is halted.
   public var interruptsEnabled: Bool { vmcs[.guestRFLAGS].if }

@@ -41,7 +41,9 @@ struct VCPUState<P: VMXProcessor> {
   @usableFromInline let settings: VCPUSettings
 
   /// The one software shadow of the control word that changes while the guest runs.
-  @usableFromInline var primaryControls: PrimaryProcessorBasedVMExecutionControls
+  @usableFromInline var primaryControls: PrimaryProcessorBasedVMExecutionControls {
+    didSet { updateNeeds() }
+  }
 
   /// Whether the VMCS's launch state is "launched", so that VMRESUME is due.
   @usableFromInline var isLaunched = false
@@ -57,7 +59,11 @@ struct VCPUState<P: VMXProcessor> {
   /// The guest's XCR0, which is in the processor as well while the vCPU is loaded.
   @usableFromInline var xcr0: UInt64 = 1
 
-  @usableFromInline var events = PendingEvents()
+  @usableFromInline var events = PendingEvents() {
+    didSet { updateNeeds() }
+  }
+  /// Whether events wait or a window is open: kept, since every VM exit asks.
+  @usableFromInline private(set) var needsEventPreparation = false
   /// The EPT generation for which this processor's translations are right; the greatest number if there is none.
   @usableFromInline var eptGeneration = UInt64.max
   /// Whether linear translations tagged with the VPID may be stale.
@@ -72,6 +78,13 @@ struct VCPUState<P: VMXProcessor> {
     msrBitmaps = memory.msrBitmaps.address
     primaryControls = settings.controls.primary
   }
+
+  private mutating func updateNeeds() {
+    needsEventPreparation = !events.isEmpty || !primaryControls.isDisjoint(with: Self.windows)
+  }
+
+  /// The controls that make the guest exit as soon as it can take an event.
+  static var windows: PrimaryProcessorBasedVMExecutionControls { [.interruptWindowExiting, .nmiWindowExiting] }
 
   /// Writes the control fields, in the order of SDM Appendix B, each only if it exists with these controls.
   func writeControls(to vmcs: borrowing CurrentVMCS<P>) {

@@ -222,11 +222,10 @@ public struct IOBus: ~Copyable {
 
   @inline(never)
   private mutating func readClock() -> UInt8 {
+    if clock.isCurrent(at: now) { return clock.read(port: 0x71, at: now) }
     clock.advance(to: now)
-    let line = clock.interruptLine
     let value = clock.read(port: 0x71, at: now)
-    // Register C quiets the interrupt by being read; and advancing may have raised it.
-    if line || clock.interruptLine || clock.nextDeadline <= now { clockChanged() }
+    clockChanged()
     return value
   }
 

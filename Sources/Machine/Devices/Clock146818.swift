@@ -79,6 +79,13 @@ public struct Clock146818: ~Copyable {
   /// Whether the guest has masked NMIs, bit 7 of port 0x70.
   public private(set) var masksNMI = false
 
+  /// Whether the byte that port 0x71 shows needs no ``advance(to:)`` to `time`: register C collects what has happened, the
+  /// others change with the second.
+  @inline(__always)
+  mutating func isCurrent(at time: MachineTime) -> Bool {
+    index != UInt8(Index.c) && time &- origin < (seconds &+ 1) &* nanosecondsPerSecond
+  }
+
   // MARK: Ports
 
   /// Reads port 0x70 (write-only: 0xff) or 0x71.

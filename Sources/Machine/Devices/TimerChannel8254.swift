@@ -110,6 +110,11 @@ public struct TimerChannel8254: ~Copyable {
     let passed = Int64(truncatingIfNeeded: newTick &- tick)
     let before = elapsed
     tick = newTick
+    // Within a count nothing happens, whatever the mode is.
+    if gate && before >= 0 && pendingCount == 0 && before &+ passed < Int64(initialCount) {
+      elapsed = before &+ passed
+      return false
+    }
     guard initialCount != 0 else { return false }
     // A load needs only the clock, not the gate.
     elapsed = isCounting ? before &+ passed : max(before, 0)
