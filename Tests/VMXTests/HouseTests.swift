@@ -42,12 +42,10 @@ struct SourceFile: CustomTestStringConvertible {
     let sources = SourceFile.under("Sources", "Hypervisor/Sources")
     #expect(sources.count > 100, "the sources have been found")
     for mnemonic in Self.mnemonics {
+      // Swift has no inline assembly.
       let files = sources.filter { file in
-        file.lines.contains {
-          $0.range(of: "\"[^\"]*\\b\(mnemonic)\\b[^\"]*(\\\\n|%|\")", options: .regularExpression) != nil
-            && ($0.contains("asm") || $0.contains("%"))
-        }
-          || (file.path.lowercased().hasSuffix(".s") && !file.lines(containing: mnemonic).isEmpty)
+        [".h", ".c", ".s"].contains { file.path.lowercased().hasSuffix($0) }
+          && !file.lines(containing: mnemonic).isEmpty
       }
       #expect(files.map(\.path) == ["Sources/CVMX/include/CVMX.h"], "\(mnemonic)")
     }
