@@ -103,8 +103,11 @@ public struct Timer8254: ~Copyable {
     }
   }
 
+  @inline(__always)
   private mutating func synchronize(_ channel: Int, to time: MachineTime) {
-    let rose = channels[channel].advance(to: Self.ticks(at: time))
+    let ticks = Self.ticks(at: time)
+    if channels[channel].advanceQuietly(to: ticks) { return }
+    let rose = channels[channel].advance(to: ticks)
     if rose && channel == 0 { hasRisen = true }
   }
 

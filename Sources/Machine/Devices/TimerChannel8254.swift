@@ -76,7 +76,9 @@ public struct TimerChannel8254: ~Copyable {
   }
 
   /// What the counting element holds, as a number: 0 to 65535, or 0 to 9999 in BCD.
-  private var count: UInt32 {
+  ///
+  /// Mutating, like `encodedCount`, so that it is not given a copy of the counter to read.
+  private mutating func currentCount() -> UInt32 {
     guard initialCount != 0, elapsed >= 0 else { return heldCount }
     let length = Int64(initialCount)
     let left =
@@ -102,6 +104,22 @@ public struct TimerChannel8254: ~Copyable {
 
   // MARK: Time
 
+  /// Brings the counter to a tick of its clock if nothing can happen on the way, whatever the mode is: nothing is loaded,
+  /// or the count does not end.
+  ///
+  /// - Returns: whether it has. If not, nothing has changed.
+  @inline(__always)
+  mutating func advanceQuietly(to newTick: UInt64) -> Bool {
+    let reached = elapsed &+ Int64(truncatingIfNeeded: newTick &- tick)
+    guard newTick >= tick else { return true }
+    if initialCount != 0 {
+      guard gate, elapsed >= 0, pendingCount == 0, reached < Int64(initialCount) else { return false }
+      elapsed = reached
+    }
+    tick = newTick
+    return true
+  }
+
   /// Brings the counter to a tick of its clock.
   ///
   /// - Returns: whether the output has risen on the way, once or more often.
@@ -110,11 +128,6 @@ public struct TimerChannel8254: ~Copyable {
     let passed = Int64(truncatingIfNeeded: newTick &- tick)
     let before = elapsed
     tick = newTick
-    // Within a count nothing happens, whatever the mode is.
-    if gate && before >= 0 && pendingCount == 0 && before &+ passed < Int64(initialCount) {
-      elapsed = before &+ passed
-      return false
-    }
     guard initialCount != 0 else { return false }
     // A load needs only the clock, not the gate.
     elapsed = isCounting ? before &+ passed : max(before, 0)
@@ -193,7 +206,7 @@ public struct TimerChannel8254: ~Copyable {
   ///
   /// A count of 0 is none.
   private mutating func load(_ count: UInt32) {
-    heldCount = self.count
+    heldCount = currentCount()
     heldOutput = mode != .interruptOnTerminalCount && output
     initialCount = count
     pendingCount = 0
@@ -204,7 +217,7 @@ public struct TimerChannel8254: ~Copyable {
 
   /// Writes a control word that is neither a counter latch nor a read-back command.
   public mutating func writeControl(_ value: UInt8) {
-    heldCount = count
+    heldCount = currentCount()
     control = value & 0x3f
     initialCount = 0
     pendingCount = 0
@@ -225,7 +238,7 @@ public struct TimerChannel8254: ~Copyable {
         lowByte = value
         // In mode 0 the first of two bytes stops the counting.
         if mode == .interruptOnTerminalCount {
-          heldCount = count
+          heldCount = currentCount()
           initialCount = 0
         }
       } else {
@@ -251,7 +264,7 @@ public struct TimerChannel8254: ~Copyable {
   ///
   /// A count that is latched already stays.
   public mutating func latchCount() {
-    if latchedCount == nil { latchedCount = encodedCount }
+    if latchedCount == nil { latchedCount = encodedCount() }
   }
 
   /// Latches the status byte of the read-back command until it is read.
@@ -262,12 +275,13 @@ public struct TimerChannel8254: ~Copyable {
   }
 
   /// Reads the latched status, else the latched count, else the count, a byte of it at a time.
+  @inline(__always)
   public mutating func read() -> UInt8 {
     if let status = latchedStatus {
       latchedStatus = nil
       return status
     }
-    let value = latchedCount ?? encodedCount
+    let value = latchedCount ?? encodedCount()
     let isHigh: Bool
     switch control >> 4 {
     case 1: isHigh = false
@@ -280,8 +294,8 @@ public struct TimerChannel8254: ~Copyable {
     return UInt8(truncatingIfNeeded: isHigh ? value >> 8 : value)
   }
 
-  private var encodedCount: UInt16 {
-    let count = self.count
+  private mutating func encodedCount() -> UInt16 {
+    let count = currentCount()
     guard isDecimal else { return UInt16(truncatingIfNeeded: count) }
     let digits = (count / 1000 % 10) << 12 | (count / 100 % 10) << 8 | (count / 10 % 10) << 4 | count % 10
     return UInt16(truncatingIfNeeded: digits)
