@@ -57,4 +57,7 @@ struct DumpRow {
     self.traits = traits
     self.constant = constant
   }
+
+  /// Whether this is the row that the guest state of KVM and Xen begins with.
+  var isFirstOfGuestState: Bool { section == .guest && targets.first == .field(.guestCR0) }
 }
