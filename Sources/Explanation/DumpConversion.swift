@@ -23,7 +23,9 @@ public struct DumpConversion: Sendable {
         lines += ["", style.strong(next)]
         group = next
       }
-      let bits = String(hexadecimal: value.bits, digits: field.encoding.digits)
+      // Parentheses keep a reader from taking the number for the field's contents.
+      let number = String(hexadecimal: value.bits, digits: field.encoding.digits)
+      let bits = value.quality == .exact ? number : "(\(number))"
       var line =
         "\(String(hexadecimal: UInt64(field.encoding.rawValue), digits: 4))  \(String(field.name).padded(to: 44))  "
         + "\(bits.padded(to: 18))  line \(String(value.line).padded(to: 5))"

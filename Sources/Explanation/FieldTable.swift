@@ -4,7 +4,7 @@ extension VMCSFieldDescription {
   /// The line of the field in a table: encoding, name, width, access, title.
   public var line: String {
     "\(String(hexadecimal: UInt64(encoding.rawValue), digits: 4))  \(String(name).padded(to: 44))  "
-      + "\(width.text.padded(to: 7))  \(isReadOnly ? "read   " : "read, write".padded(to: 7))  \(title)"
+      + "\(width.text.padded(to: 7))  \((isReadOnly ? "read" : "read, write").padded(to: 11))  \(title)"
   }
 
   /// Everything about the field, for people.
