@@ -47,7 +47,7 @@ let package = Package(
     .executableTarget(
       name: "skep",
       dependencies: [
-        "Launcher", "VMCS", "VMEntryChecks", "VMCSDump", "Explanation", "VMX",
+        "Launcher", "VMCS", "VMEntryChecks", "VMCSDump", "Explanation", "ProcessorModel", "VMX",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

@@ -4,9 +4,19 @@ import VMEntryChecks
 
 /// A dump as a state that the checks can be made on.
 struct DumpedState: VMCSState {
-  let dump: Dump
+  // The checks copy their state often, and this is one reference.
+  private let dumped: Dumped
 
-  func value(of field: VMCSFieldEncoding) -> UInt64? { dump.contents(of: field) }
+  private final class Dumped: Sendable {
+    let dump: Dump
+    init(_ dump: Dump) { self.dump = dump }
+  }
+
+  init(dump: Dump) { dumped = Dumped(dump) }
+
+  var dump: Dump { dumped.dump }
+
+  func value(of field: VMCSFieldEncoding) -> UInt64? { dumped.dump.contents(of: field) }
 
   /// What is known of the logical processor: what every hypervisor that prints dumps does, and what the dump says.
   var facts: EntryFacts {

@@ -71,8 +71,11 @@ extension Explanation {
 
   /// The fields that a check reads.
   func fields(of check: EntryCheck) -> [VMCSFieldDescription] {
-    check.inputs.description.split(separator: " ").compactMap { VMCSFieldDescription(name: Array($0.utf8)) }
+    check.inputs.description.split(separator: " ").compactMap { Self.fieldsByName[String($0)] }
   }
+
+  private static let fieldsByName = Dictionary(
+    uniqueKeysWithValues: VMCSFieldDescription.all.map { (String($0.name), $0) })
 
   static func change(_ finding: EntryFinding) -> String {
     guard case .field(let field) = finding.subject else {

@@ -41,7 +41,7 @@ struct DumpRow {
   let format: DumpFormat
   let section: Section
   let text: StaticString
-  let targets: [DumpTarget]
+  let targets: DumpTargets
   let traits: Traits
   /// The value of the first target, if the row has no number for it.
   let constant: UInt64?
@@ -53,8 +53,11 @@ struct DumpRow {
     self.format = format
     self.section = section
     self.text = text
-    self.targets = targets
+    self.targets = DumpTargets(targets)
     self.traits = traits
     self.constant = constant
   }
+
+  /// Whether this is the row that the guest state of KVM and Xen begins with.
+  var isFirstOfGuestState: Bool { section == .guest && targets.first == .field(.guestCR0) }
 }

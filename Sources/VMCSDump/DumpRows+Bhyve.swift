@@ -4,7 +4,7 @@ extension DumpRows {
   /// What bhyve, xhyve and hyperkit print. The last two print LDTR's limit and base as IDTR's.
   static var bhyve: [DumpRow] {
     [
-      DumpRow(.bhyve, .claim, "vm exit[#]", [.other(.virtualProcessor)], [.begins, .opens]),
+      DumpRow(.bhyve, .any, "vm exit[#]", [.other(.virtualProcessor)], [.begins, .opens]),
       DumpRow(.bhyve, .any, "reason VMX"),
       DumpRow(.bhyve, .any, "rip 0x%16", [.field(.guestRIP)]),
       DumpRow(.bhyve, .any, "inst_length #", [.field(.vmExitInstructionLength)]),

@@ -29,10 +29,10 @@ extension DumpRows {
       DumpRow(
         .kvm, .claim, "<vm_resume_fail> error code %1", [.claim(.instructionError)], [.begins, .opens, .xen, .vmresume]),
       DumpRow(.kvm, .claim, "VMCS @, last attempted VM-entry on CPU #", [.ignored], [.begins, .opens]),
-      DumpRow(.kvm, .claim, "************* VMCS Area **************", [], [.opens, .xen]),
-      DumpRow(.kvm, .claim, "*********** VMCS Areas **************", [], [.opens, .xen]),
+      DumpRow(.kvm, .claim, "************* VMCS Area **************", [], [.begins, .opens, .xen]),
+      DumpRow(.kvm, .claim, "*********** VMCS Areas **************", [], [.begins, .opens, .xen]),
       DumpRow(.kvm, .claim, ">>> Domain # <<<", [.other(.domain)], [.begins, .opens, .xen]),
-      DumpRow(.kvm, .claim, "VCPU #", [.other(.virtualProcessor)], [.opens, .xen]),
+      DumpRow(.kvm, .claim, "VCPU #", [.other(.virtualProcessor)], [.begins, .opens, .xen]),
       DumpRow(.kvm, .guest, "*** Guest State ***", [], [.opens, .begins]),
       DumpRow(
         .kvm, .guest, "CR0: actual=0x%16, shadow=0x%16, gh_mask=%16",
@@ -127,7 +127,7 @@ extension DumpRows {
       DumpRow(.kvm, .guest, "EFER = 0x%16", [.field(.guestIA32EFER)]),
       DumpRow(.kvm, .guest, "PAT = 0x%16", [.field(.guestIA32PAT)], [.joins]),
       DumpRow(.kvm, .guest, "Guest PAT = 0x%16", [.field(.guestIA32PAT)], [.opens, .xen, .beforeXen46]),
-      DumpRow(.kvm, .guest, "TSC Offset = %16", [.field(.tscOffset)], [.xen]),
+      DumpRow(.kvm, .guest, "TSC Offset = %16", [.field(.tscOffset)], [.xen, .beforeXen46]),
       DumpRow(.kvm, .guest, "PreemptionTimer = 0x%8", [.field(.vmxPreemptionTimerValue)], [.opens, .xen]),
       DumpRow(.kvm, .guest, "SM Base = 0x%8", [.field(.guestSMBASE)], [.opens, .xen, .joins]),
       DumpRow(.kvm, .guest, "DebugCtl = 0x%16", [.field(.guestIA32DEBUGCTL)], [.opens]),

@@ -141,7 +141,7 @@ struct DumpStream {
     let row = rows.all[index]
     if followsKernelDump, row.format == .qemu, dump == nil || family == .kvm { return true }
     if beginsDump(row, at: index, match, rows) {
-      guard row.traits.contains(.opens) else { return false }
+      guard row.traits.contains(.opens) || row.format == family && dump != nil else { return false }
       finish(emit)
       dump = Dump(format: row.format, line: number)
       family = row.format
@@ -151,7 +151,7 @@ struct DumpStream {
     }
     if row.traits.contains(.xen) || prefix.isXen, family == .kvm { dump?.format = .xen }
     takeTraits(row.traits)
-    if conflicts(row, match) {
+    if conflicts(row, match) || isOutOfPlace(row, at: index, rows) {
       dump?.becomeInterleaved()
     } else {
       store(match, row, firstTarget: 0, number)
@@ -175,9 +175,17 @@ struct DumpStream {
     }
     guard isOrdered else { return row.traits.contains(.begins) || conflicts(row, match) }
     guard index < rank else { return false }
-    // The same headline twice in a row is not a new dump, but one that comes later is.
-    if row.targets.isEmpty || row.section == .claim { return row.traits.contains(.opens) }
-    return rows.all[rank].section == .control && row.section != .control && row.traits.contains(.opens)
+    // The same headline twice in a row is not a new dump, but one that comes later is. Those of host and control state
+    // again are quotations, or of another dump that is mixed with this one.
+    if row.traits.contains(.begins) { return true }
+    if family == .qemu { return row.traits.contains(.opens) }
+    // A dump whose headline is missing begins with CR0; after lines that were mixed, only a headline is certain.
+    return rows.all[rank].section == .control && row.isFirstOfGuestState && !dump.isInterleaved
+  }
+
+  /// Whether a row is of the guest state although the control state has been reached: another dump's lines are mixed in.
+  private func isOutOfPlace(_ row: DumpRow, at index: Int, _ rows: borrowing DumpRows) -> Bool {
+    family == .kvm && index < rank && rows.all[rank].section == .control && row.section == .guest
   }
 
   /// Whether a row that comes after a later one can be used: only if its text cannot mean anything else.

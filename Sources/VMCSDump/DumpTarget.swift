@@ -69,3 +69,18 @@ struct DumpTarget: Equatable, Sendable {
     return field?.width.bitWidth ?? 64
   }
 }
+
+/// What the numbers of a row are, at most eight; copied without counting references.
+struct DumpTargets: RandomAccessCollection, Sendable {
+  private var targets = InlineArray<8, DumpTarget>(repeating: .ignored)
+  let endIndex: Int
+  var startIndex: Int { 0 }
+
+  init(_ list: [DumpTarget]) {
+    precondition(list.count <= 8)
+    endIndex = list.count
+    for (index, target) in list.enumerated() { targets[index] = target }
+  }
+
+  subscript(index: Int) -> DumpTarget { targets[index] }
+}

@@ -15,7 +15,7 @@ struct LineCleaner {
       if byte >= 0x80 || byte == 0x1B || last == UInt8(ascii: "=") && (byte == 0x33 || byte == 0x32) { return true }
       last = byte
     }
-    return false
+    return last == UInt8(ascii: "=") && line.count >= 72
   }
 
   mutating func removeAll() {
@@ -76,7 +76,8 @@ struct LineCleaner {
   ///
   /// Escapes have upper-case digits, the values in dumps lower-case ones.
   private static func isQuotedPrintable(_ line: TextLine) -> Bool {
-    var found = false
+    // A soft line break in a line that is full, and not a wrapped " = ".
+    var found = line.count >= 72 && line[line.count - 1] == UInt8(ascii: "=") && isWord(line[line.count - 2])
     var position = 0
     while position < line.count {
       defer { position += 1 }
@@ -85,7 +86,10 @@ struct LineCleaner {
         let low = hexadecimalDigit(line[position + 2]), line[position + 1] < 0x60, line[position + 2] < 0x60
       else { return false }
       let byte = high << 4 | low
-      if byte == 0x3D && line[position + 2] == UInt8(ascii: "D") || byte == 0xA0 || byte == 0x20 { found = true }
+      let hasUpperCase = line[position + 1] >= 0x41 || line[position + 2] >= 0x41
+      if hasUpperCase, byte == 0x3D || byte == 0xA0 { found = true }
+      // A space at the end of a line; elsewhere this would be the beginning of a value.
+      if byte == 0x20, position + 3 == line.count { found = true }
     }
     return found
   }

@@ -35,8 +35,9 @@ struct RowMatch {
     case .lineEnd: if numberCount == 0, !hasSeparator, self.linePosition - linePosition < 8 { return nil }
     case .difference: if numberCount == 0 { return nil }
     }
-    // A field that is named by its encoding has to have its value on the same line.
-    if row.targets.first == .other(.encoding) { return nil }
+    // What begins with a number, which anything may, or names a field by its encoding, has to be all there.
+    let first = row.text.utf8Start[0]
+    if first == UInt8(ascii: "#") || first == UInt8(ascii: "%") || row.targets.first == .other(.encoding) { return nil }
   }
 
   private mutating func compare(_ row: DumpRow, firstTarget: Int, _ line: TextLine) -> End {
@@ -53,6 +54,7 @@ struct RowMatch {
             mayHaveParentheses = true
             return .complete
           }
+          if textPosition < length, text[textPosition] == UInt8(ascii: "&") { return .complete }
           return .lineEnd
         }
       case UInt8(ascii: ","):

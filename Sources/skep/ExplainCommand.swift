@@ -2,6 +2,7 @@ import ArgumentParser
 import Explanation
 import Launcher
 import VMCSDump
+import VMEntryChecks
 
 /// `skep explain`: says what is wrong with the VMCS dumps in a text.
 struct ExplainCommand: ParsableCommand {
@@ -27,15 +28,22 @@ struct ExplainCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("The texts to read; standard input if none or -.", valueName: "file"))
   var files: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "What the processor can do: a file that skep capabilities printed, /proc/cpuinfo, or a model's name.",
+      valueName: "source"))
+  var capabilities: String?
+
   @OptionGroup var output: OutputOptions
 
   func run() throws {
+    let capabilities = try capabilities.map { try CapabilitySource.named($0) } ?? EntryCapabilities()
     var explained = 0
     var hasFailed = false
     for input in InputText.all(files) {
       let style = output.style
       let explain: (Dump) -> Void = { dump in
-        let explanation = Explanation(dump)
+        let explanation = Explanation(dump, capabilities: capabilities)
         if explained > 0, output.format == .text { print("") }
         switch output.format {
         case .text: print(explanation.text(file: input.path, style: style), terminator: "")
@@ -44,9 +52,7 @@ struct ExplainCommand: ParsableCommand {
         if explanation.verdict != .unusable { explained += 1 }
         if explanation.verdict == .failed { hasFailed = true }
       }
-      var reader = DumpReader()
-      try input.read { reader.read($0, explain) }
-      reader.finish(explain)
+      try input.readDumps(explain)
     }
     if explained == 0 {
       printError("skep: no VMCS dump found; load kvm_intel with dump_invalid_vmcs=1 to have KVM print one")

@@ -8,7 +8,10 @@ struct SkepCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "skep",
     abstract: "A VMX hypervisor in Swift that boots Linux, in an emulated Intel processor or on a real one.",
-    subcommands: [RunCommand.self, ImageCommand.self, ExplainCommand.self, ChecksCommand.self])
+    subcommands: [
+      RunCommand.self, ImageCommand.self, ExplainCommand.self, ShowCommand.self, DiffCommand.self, ConvertCommand.self,
+      DecodeCommand.self, FieldsCommand.self, CapabilitiesCommand.self, ChecksCommand.self,
+    ])
 
   static func main() async {
     do {

@@ -28,9 +28,9 @@ struct SharedDumpTests {
     Expectation(
       name: "kvm-sti-blocking-after-smi", format: .kvm, lines: 1...49, values: 110, unread: 0, claims: [.hardwareError]),
     Expectation(
-      name: "qemu-registers-error-5", format: .qemu, lines: 1...21, values: 32, unread: 0, claims: [.hardwareError]),
+      name: "qemu-registers-error-5", format: .qemu, lines: 1...21, values: 44, unread: 0, claims: [.hardwareError]),
     Expectation(
-      name: "qemu-registers-partial", format: .qemu, lines: 1...34, values: 20, unread: 2, claims: [.hardwareError]),
+      name: "qemu-registers-partial", format: .qemu, lines: 1...34, values: 36, unread: 2, claims: [.hardwareError]),
     Expectation(
       name: "xen-cr3-bit-63-partial", format: .xen, lines: 1...20, values: 48, unread: 0, claims: [.exitReason]),
     Expectation(name: "xen-healthy", format: .xen, lines: 1...55, values: 108, unread: 0),
