@@ -20,6 +20,7 @@ let package = Package(
     .library(name: "Machine", targets: ["Machine"]),
     .library(name: "VMCSDump", targets: ["VMCSDump"]),
     .library(name: "ProcessorModel", targets: ["ProcessorModel"]),
+    .library(name: "EntryProbe", targets: ["EntryProbe"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -36,6 +37,7 @@ let package = Package(
     .target(name: "ProcessorModel", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "VMCSDump", dependencies: ["VMCS"], swiftSettings: settings),
     .target(name: "Explanation", dependencies: ["VMCSDump", "VMEntryChecks", "VMCS"], swiftSettings: settings),
+    .target(name: "EntryProbe", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(
       name: "Launcher",
       dependencies: [
@@ -52,6 +54,13 @@ let package = Package(
       ],
       swiftSettings: settings),
     .executableTarget(name: "generate", swiftSettings: settings),
+    .executableTarget(
+      name: "differential",
+      dependencies: [
+        "EntryProbe", "Launcher", "VMCS", "VMEntryChecks",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
     .executableTarget(
       name: "benchmark",
       dependencies: [

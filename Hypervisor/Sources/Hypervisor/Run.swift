@@ -1,4 +1,5 @@
 import CVMX
+import Host
 import Machine
 import VMCS
 import VMX
