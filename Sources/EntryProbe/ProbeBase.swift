@@ -41,6 +41,14 @@ public enum ProbeBase: Int, CaseIterable, Sendable {
 
   /// Whether states that are made from this base can enter the guest, or fail after the host state has been checked.
   var isEnterable: Bool { self != .blocked }
+
+  /// Whether "IA-32e mode guest" is 1.
+  var isInIA32eMode: Bool {
+    switch self {
+    case .real, .protected, .pae, .paeInMemory, .virtual8086, .unpaged, .segments, .softwareInterrupt: false
+    default: true
+    }
+  }
 }
 
 extension ProbeState {
@@ -72,6 +80,10 @@ extension ProbeState {
     case .blocked:
       setRich(environment)
       self[.hostTRSelector] = 0
+      self[.vmExitMSRStoreAddress] = ProbeMemory.Page.unused.address
+      self[.vmExitMSRStoreCount] = 1
+      self[.vmExitMSRLoadAddress] = ProbeMemory.Page.loadableMSRs.address
+      self[.vmExitMSRLoadCount] = 1
     case .exception:
       self[.vmEntryInterruptionInformation] = 0x8000_0B0D
       self[.vmEntryExceptionErrorCode] = 0x1234
@@ -79,11 +91,9 @@ extension ProbeState {
       setVirtual8086(environment)
       self[.vmEntryInterruptionInformation] = 0x8000_0421
       self[.vmEntryInstructionLength] = 2
-    case .msrLoad:
-      self[.vmEntryMSRLoadAddress] = ProbeMemory.Page.loadableMSRs.address
-      self[.vmEntryMSRLoadCount] = 2
+    case .msrLoad: self[.vmEntryMSRLoadCount] = 2
     case .halted:
-      self[.guestActivityState] = 1
+      self[.guestActivityState] = environment.hasPreemptionTimer ? 1 : 0
       self[.guestPendingDebugExceptions] = 0x1001
     case .blocking:
       self[.guestInterruptibilityState] = 2
@@ -118,6 +128,7 @@ extension ProbeState {
     self[.vmEntryControls] = environment.settings(.entry, 1 << 9 | 1 << 14 | 1 << 15)
     self[.virtualProcessorIdentifier] = 1
     self[.eptPointer] = ProbeMemory.Page.emptyTable.address | 0x1E
+    self[.vmEntryMSRLoadAddress] = ProbeMemory.Page.loadableMSRs.address
     self[.vmcsLinkPointer] = ~0
     self[.guestCR0] = environment.guestCR0(pe: true, pg: true)
     self[.guestCR3] = ProbeMemory.Page.emptyTable.address
@@ -272,6 +283,9 @@ extension ProbeEnvironment {
     }
     return (desired | value & 0xFFFF_FFFF) & value >> 32
   }
+
+  /// Whether there is a VMX-preemption timer, without which a guest that does nothing is never left.
+  var hasPreemptionTimer: Bool { settings(.pin, 1 << 6) >> 6 & 1 == 1 }
 
   /// A CR0 that VMX operation allows, apart from PE and PG.
   func guestCR0(pe: Bool, pg: Bool) -> UInt64 {

@@ -14,5 +14,5 @@ struct ProbeRandom {
   }
 
   /// A number below `bound`, which is at most 2 to the 32nd.
-  mutating func next(below bound: Int) -> Int { Int((next() >> 32) &* UInt64(bound) >> 32) }
+  mutating func next(below bound: Int) -> Int { Int(((next() >> 32) &* UInt64(bound)) >> 32) }
 }

@@ -56,7 +56,3 @@ extension EntryOutcome {
     }
   }
 }
-
-extension BochsDeviation {
-  static let all: [BochsDeviation] = []
-}

@@ -17,6 +17,8 @@ final class Comparison: @unchecked Sendable {
 
   let model: String
   let seed: UInt64
+  /// Whether each state is printed.
+  var printsStates = false
   private(set) var environment: ProbeEnvironment?
   private var generator: ProbeGenerator?
   private let storage = UnsafeMutablePointer<UInt64>.allocate(capacity: ProbeGenerator.storageCount)
@@ -86,9 +88,10 @@ final class Comparison: @unchecked Sendable {
       state, capabilities: environment.capabilities, facts: state.facts, with: FailedChecks())
     outcomes[observed.kind, default: 0] += 1
     if observed.kind == .entered { enteredBases.insert(probeCase.base) }
-    if let check = checks.undecided { undecided[check, default: 0] += 1 }
     let expected = ProbeOutcome(checks.prediction)
-    if expected.matches(observed) {
+    if checks.prediction.outcome == nil, let check = checks.undecided {
+      undecided[check, default: 0] += 1
+    } else if expected.matches(observed) {
       if checks.failed.count == 1 {
         confirmations[checks.failed[0], default: 0] += 1
         for line in log { messages[checks.failed[0], default: [:]][line, default: 0] += 1 }
@@ -106,6 +109,7 @@ final class Comparison: @unchecked Sendable {
             changes: description(of: probeCase), base: probeCase.base))
       }
     }
+    if printsStates { print(next, probeCase.base, description(of: probeCase), observed.kind, observed.number) }
     next += 1
   }
 

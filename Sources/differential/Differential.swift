@@ -33,6 +33,9 @@ struct Differential: AsyncParsableCommand {
   @Flag(help: "Show which check was confirmed how often, and what Bochs logged then.")
   var confirmations = false
 
+  @Flag(help: "Print every state and what Bochs did.")
+  var states = false
+
   func run() async throws {
     do {
       let image = try InputFile(image, role: "probe's image")
@@ -58,6 +61,7 @@ struct Differential: AsyncParsableCommand {
   private func compare(_ model: String, _ image: InputFile) async throws -> Comparison {
     let comparison = Comparison(model: model, seed: seed)
     comparison.next = first
+    comparison.printsStates = states
     let end = first + count
     while comparison.next < end, !comparison.isEnded {
       let line = "seed=\(seed) first=\(comparison.next) count=\(end - comparison.next)"
