@@ -124,6 +124,20 @@ extension BochsDeviation {
         """,
       omitted: ["control.event-injection.deliver-error-code.clear"],
       condition: { ($0.environment.capabilities[.ia32VMXBASIC] ?? 0) >> 56 & 1 == 1 }),
+    BochsDeviation(
+      statement: """
+        VM-Entry Control Fields: deliver error code is 0 if CR0.PE is 0. Bochs looks at CR0.PE only with "unrestricted \
+        guest". Here: it accepts the error code without (and then fails the VM entry for CR0).
+        """,
+      omitted: ["control.event-injection.deliver-error-code.clear"],
+      condition: { !$0.hasSecondary(1 << 7) && $0.injectsExceptionWithErrorCodeWithoutProtection }),
+    BochsDeviation(
+      statement: "As before. Here: it demands the error code.",
+      condition: {
+        !$0.hasSecondary(1 << 7) && $0.injectsExceptionWithErrorCodeWithoutProtection
+          && $0.fields[.vmEntryInterruptionInformation] >> 11 & 1 == 0
+          && ($0.environment.capabilities[.ia32VMXBASIC] ?? 0) >> 56 & 1 == 0
+      }, added: .vmFailValid(VMInstructionError(rawValue: 7))),
     lastByte(
       "VM-exit MSR-store", omitted: "control.exit.msr-store.last-byte", count: .vmExitMSRStoreCount,
       address: .vmExitMSRStoreAddress),
@@ -166,6 +180,14 @@ extension ProbedState {
     case 13, 15: dpl > rpl
     default: false
     }
+  }
+
+  /// Whether an exception that has an error code in protected mode is injected while CR0.PE is 0.
+  fileprivate var injectsExceptionWithErrorCodeWithoutProtection: Bool {
+    let event = fields[.vmEntryInterruptionInformation]
+    let vector = event & 0xFF
+    return event >> 31 == 1 && event >> 8 & 7 == 3 && vector < 32 && 0x2_7D00 >> vector & 1 == 1
+      && fields[.guestCR0] & 1 == 0
   }
 
   /// Whether SS is null, in 64-bit mode.

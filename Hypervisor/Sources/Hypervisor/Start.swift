@@ -73,13 +73,6 @@ private func setUpHostProcessor(_ pool: inout PagePool) {
   IOAPIC.route(line: 4, to: HostVector.com1, destination: LocalAPIC.identifier)
 }
 
-/// Ends an interrupt of the host's.
-///
-/// What it was about is looked at by the run loop.
-func acknowledgeHostInterrupt(_ vector: UInt8) {
-  if vector != HostVector.spurious { LocalAPIC.endOfInterrupt() }
-}
-
 private func runGuest<P: VMXProcessor>(
   _ processor: P, _ meter: UnsafeMutablePointer<Meter>?, _ multiboot: Multiboot2, _ options: HypervisorOptions,
   _ allocation: inout HostAllocation
