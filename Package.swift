@@ -33,7 +33,7 @@ let package = Package(
     .target(name: "VMCS", dependencies: ["CVMX"], swiftSettings: settings),
     .target(name: "VMEntryChecks", dependencies: ["VMCS"], swiftSettings: settings),
     .target(name: "VMX", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
-    .target(name: "Machine", dependencies: ["VMX"], swiftSettings: settings),
+    .target(name: "Machine", dependencies: ["VMX", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "ProcessorModel", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "VMCSDump", dependencies: ["VMCS"], swiftSettings: settings),
     .target(name: "Explanation", dependencies: ["VMCSDump", "VMEntryChecks", "VMCS"], swiftSettings: settings),
@@ -81,6 +81,9 @@ let package = Package(
     .testTarget(name: "LauncherTests", dependencies: ["Launcher"], swiftSettings: settings),
     .testTarget(name: "BenchmarkTests", dependencies: ["benchmark"], swiftSettings: settings),
     .testTarget(name: "ImageTests", dependencies: ["VMCS"], swiftSettings: settings),
+    .testTarget(
+      name: "DifferentialTests", dependencies: ["differential", "EntryProbe", "VMCS", "VMEntryChecks", "Launcher"],
+      swiftSettings: settings),
     .testTarget(name: "CommandTests", dependencies: ["skep"], swiftSettings: settings),
   ]
 )

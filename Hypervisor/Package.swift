@@ -31,6 +31,7 @@ let package = Package(
       dependencies: [
         "Boot", "Host",
         .product(name: "Machine", package: "skep"),
+        .product(name: "VMEntryChecks", package: "skep"),
         .product(name: "VMCS", package: "skep"),
         .product(name: "VMX", package: "skep"),
       ],

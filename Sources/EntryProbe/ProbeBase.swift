@@ -1,7 +1,9 @@
 import VMCS
 import VMEntryChecks
 
-/// States of every mode, from which all others are made. On a processor that has what they need they are valid, all but
+/// States of every mode, from which all others are made.
+///
+/// On a processor that has what they need they are valid, all but
 /// `blocked`.
 public enum ProbeBase: Int, CaseIterable, Sendable {
   /// 64-bit mode with EPT.

@@ -58,12 +58,14 @@ enum ProbeFields {
   static func plausible(_ encoding: VMCSFieldEncoding, old: UInt64, _ random: inout ProbeRandom) -> UInt64 {
     let bits = random.next()
     switch (encoding.width, encoding.type) {
-    case (.bits32, .guestState) where encoding.index >= VMCSField.guestESAccessRights.encoding.index
+    case (.bits32, .guestState)
+    where encoding.index >= VMCSField.guestESAccessRights.encoding.index
       && encoding.index <= VMCSField.guestTRAccessRights.encoding.index:
       // Any type, S and DPL; present, and the upper part mostly as it was.
       return bits & 0x7F | (bits & 0x700 == 0 ? 0 : 0x80) | (bits & 0x3800 == 0 ? bits & 0x1_F000 : old & 0x1_F000)
     case (.bits32, .guestState) where encoding.index < VMCSField.guestESAccessRights.encoding.index:
-      return bits & 0xF_0000 == 0 ? bits & 0xFFFF_FFFF : [0xFFF, 0xFFFF, 0xF_FFFF, 0xFFFF_FFFF, 0x10_0FFF, 0, 0x67, 0x1FFF_FFFF][Int(bits & 7)]
+      return bits & 0xF_0000 == 0
+        ? bits & 0xFFFF_FFFF : [0xFFF, 0xFFFF, 0xF_FFFF, 0xFFFF_FFFF, 0x10_0FFF, 0, 0x67, 0x1FFF_FFFF][Int(bits & 7)]
     case (.bits32, .control) where encoding.index == VMCSField.vmEntryInterruptionInformation.encoding.index:
       // Valid, any type, an exception's vector, the error code at random.
       return 1 << 31 | bits & 0x71F | bits >> 8 & 0x800 | (bits & 0x3_0000 == 0 ? bits >> 32 & 0xFF : 0)

@@ -74,7 +74,9 @@ public struct ProbeGenerator {
     var result = ProbeCase(ProbeBase(rawValue: random.next(below: ProbeBase.allCases.count)).unsafelyUnwrapped)
     let related = random.next(below: 2) == 0
     for _ in 0...random.next(below: 4) {
-      let field = related ? ProbeFields.entangled(random.next(below: ProbeFields.entangledCount))
+      let field =
+        related
+        ? ProbeFields.entangled(random.next(below: ProbeFields.entangledCount))
         : random.next(below: VMCSFieldDescription.count)
       guard environment.isChangeable(field) else { continue }
       change(&result, field, newValue(of: field, in: result, &random))
@@ -98,7 +100,8 @@ public struct ProbeGenerator {
     case 0, 1: value = old ^ 1 << UInt64(random.next(below: width))
     case 2: value = old ^ 1 << UInt64(random.next(below: width)) ^ 1 << UInt64(random.next(below: width))
     case 3:
-      value = self.value(of: field, in: ProbeBase(rawValue: random.next(below: ProbeBase.allCases.count)).unsafelyUnwrapped)
+      value = self.value(
+        of: field, in: ProbeBase(rawValue: random.next(below: ProbeBase.allCases.count)).unsafelyUnwrapped)
     case 4: value = UInt64(random.next(below: 32))
     case 5: value = ProbeFields.notable(random.next(below: ProbeFields.notableCount), random.next())
     default: value = ProbeFields.plausible(encoding, old: old, &random)

@@ -83,7 +83,9 @@ public struct ProbeMachine: Sendable {
     }
   }
 
-  /// Bochs' configuration. MSRs that the model shows in CPUID but does not have read as 0.
+  /// Bochs' configuration.
+  ///
+  /// MSRs that the model shows in CPUID but does not have read as 0.
   private var configuration: String {
     let mebibytes = memory.roundedUpMebibytes
     return """

@@ -3,7 +3,9 @@ import VMCS
 import VMEntryChecks
 
 extension BochsDeviation {
-  /// Every known deviation of Bochs 2.7 from the SDM in VM entries. The comparison allows exactly these.
+  /// Every known deviation of Bochs 2.7 from the SDM in VM entries.
+  ///
+  /// The comparison allows exactly these.
   static let all: [BochsDeviation] = [
     BochsDeviation(
       statement: """

@@ -1,4 +1,5 @@
 import EntryProbe
+import Launcher
 import VMCS
 import VMEntryChecks
 
@@ -26,7 +27,7 @@ final class Comparison: @unchecked Sendable {
   private var listener = ProbeListener()
 
   /// The number of the state whose outcome comes next.
-  var next = 0
+  private(set) var next: Int
   private(set) var isEnded = false
   private(set) var outcomes: [ProbeOutcome.Kind: Int] = [:]
   private(set) var enteredBases: Set<ProbeBase> = []
@@ -44,8 +45,9 @@ final class Comparison: @unchecked Sendable {
   /// States during which the emulator ended, and the last lines of its log.
   private(set) var fatal: [(number: Int, changes: [String], log: [String])] = []
 
-  init(model: String, seed: UInt64) {
-    (self.model, self.seed) = (model, seed)
+  /// Makes a comparison that begins with the state `first`.
+  init(model: String, seed: UInt64, first: Int = 0) {
+    (self.model, self.seed, next) = (model, seed, first)
   }
 
   deinit {
@@ -53,11 +55,23 @@ final class Comparison: @unchecked Sendable {
     values.deallocate()
   }
 
-  /// Begins to listen to a new run, which starts with the state `next`.
-  func begin() { listener = ProbeListener() }
+  /// Runs the next `count` states; the emulator is started again behind each state that ends it.
+  func run(count: Int, image: InputFile) async throws {
+    let end = next + count
+    while next < end, !isEnded, fatal.count < 100 {
+      let machine = ProbeMachine(
+        image: image, commandLine: "seed=\(seed) first=\(next) count=\(end - next)", model: model,
+        memory: .mebibytes(128), isLogged: true)
+      listener = ProbeListener()
+      _ = try await machine.run { self.take($0) }
+      if !isEnded, next < end, !skip() {
+        throw LaunchProblem("the probe said nothing on \(model)", remedy: "Is it a processor with VMX?")
+      }
+    }
+  }
 
   /// Takes what the emulator has written; false when the run is over or senseless.
-  func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  private func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
     listener.take(bytes) { event in
       switch event {
       case .environment(let environment):
@@ -70,8 +84,10 @@ final class Comparison: @unchecked Sendable {
     return !isEnded && !listener.isOutOfStep
   }
 
-  /// Notes that the emulator ended during the state `next`, and goes on behind it. False if it said nothing at all.
-  func skip() -> Bool {
+  /// Notes that the emulator ended during the state `next`, and goes on behind it.
+  ///
+  /// False if it said nothing at all.
+  private func skip() -> Bool {
     guard let generator else { return false }
     fatal.append((next, description(of: generator.probeCase(next)), Array(listener.lastLines.suffix(4))))
     next += 1
@@ -129,7 +145,8 @@ final class Comparison: @unchecked Sendable {
     (0..<probeCase.count).map { position in
       let mutation = probeCase.mutations[position]
       let old = generator?.value(of: mutation.field, in: probeCase.base) ?? 0
-      return "\(VMCSFieldDescription.all[mutation.field].name) 0x\(String(old, radix: 16)) -> 0x\(String(mutation.value, radix: 16))"
+      return
+        "\(VMCSFieldDescription.all[mutation.field].name) 0x\(String(old, radix: 16)) -> 0x\(String(mutation.value, radix: 16))"
     }
   }
 }

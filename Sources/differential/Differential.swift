@@ -59,29 +59,21 @@ struct Differential: AsyncParsableCommand {
   }
 
   private func compare(_ model: String, _ image: InputFile) async throws -> Comparison {
-    let comparison = Comparison(model: model, seed: seed)
-    comparison.next = first
+    let comparison = Comparison(model: model, seed: seed, first: first)
     comparison.printsStates = states
-    let end = first + count
-    while comparison.next < end, !comparison.isEnded {
-      let line = "seed=\(seed) first=\(comparison.next) count=\(end - comparison.next)"
-      let machine = ProbeMachine(
-        image: image, commandLine: line, model: model, memory: .mebibytes(128), isLogged: true)
-      comparison.begin()
-      _ = try await machine.run { comparison.take($0) }
-      if !comparison.isEnded, comparison.next < end, !comparison.skip() {
-        throw LaunchProblem("the probe said nothing on \(model)", remedy: "Is it a processor with VMX?")
-      }
-      if comparison.fatal.count > 100 { break }
-    }
+    try await comparison.run(count: count, image: image)
     return comparison
   }
 
   private func report(_ comparison: Comparison) -> Bool {
     let entered = comparison.enteredBases.count
     print("\(comparison.model): seed \(seed), states \(first) to \(comparison.next - 1)")
-    print("  entered \(count(comparison, .entered)), VMfailValid \(count(comparison, .failValid)), VMfailInvalid \(count(comparison, .failInvalid)), invalid guest state \(count(comparison, .invalidGuestState)), MSR loading \(count(comparison, .msrLoading)); modes entered: \(entered) of \(ProbeBase.allCases.count)")
-    print("  in another order that the SDM allows: \(comparison.reorderedCount); known deviations of Bochs: \(comparison.deviations.values.reduce(0, +))")
+    print(
+      "  entered \(count(comparison, .entered)), VMfailValid \(count(comparison, .failValid)), VMfailInvalid \(count(comparison, .failInvalid)), invalid guest state \(count(comparison, .invalidGuestState)), MSR loading \(count(comparison, .msrLoading)); modes entered: \(entered) of \(ProbeBase.allCases.count)"
+    )
+    print(
+      "  in another order that the SDM allows: \(comparison.reorderedCount); known deviations of Bochs: \(comparison.deviations.values.reduce(0, +))"
+    )
     print("  disagreements: \(comparison.disagreementCount); states that ended Bochs: \(comparison.fatal.count)")
     for (check, number) in comparison.undecided.sorted(by: { $0.key < $1.key }) {
       print("  could not be decided: \(CheckList.ids[check]) (\(number) states)")
@@ -135,7 +127,9 @@ struct Differential: AsyncParsableCommand {
       let messages = all.reduce(into: [String: Int]()) {
         $0.merge($1.messages[check] ?? [:], uniquingKeysWith: +)
       }
-      print("\(number)\t\(CheckList.ids[check])\t\(messages.sorted { $0.value > $1.value }.prefix(3).map(\.key).joined(separator: " / "))")
+      print(
+        "\(number)\t\(CheckList.ids[check])\t\(messages.sorted { $0.value > $1.value }.prefix(3).map(\.key).joined(separator: " / "))"
+      )
     }
   }
 }

@@ -12,7 +12,8 @@ struct ProbeListener {
     case end
   }
 
-  private static let preamble = Array(repeatElement(Array(repeating: UInt8(0xFF), count: 9) + [0x81], count: 4).joined())
+  private static let preamble = Array(
+    repeatElement(Array(repeating: UInt8(0xFF), count: 9) + [0x81], count: 4).joined())
 
   private var bytes: [UInt8] = []
   private var text: [UInt8] = []

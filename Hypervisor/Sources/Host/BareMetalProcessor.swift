@@ -5,102 +5,102 @@ import VMCS
 /// The logical processor that this code runs on.
 ///
 /// It has no state of its own, so it vanishes where it is specialised.
-public struct BareMetalProcessor: VMXProcessor {
+package struct BareMetalProcessor: VMXProcessor {
   /// Makes the processor.
   @inlinable @inline(__always)
-  public init() {}
+  package init() {}
 
   @inlinable @inline(__always)
-  public func vmxon(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmxon(region.rawValue)) }
+  package func vmxon(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmxon(region.rawValue)) }
 
   @inlinable @inline(__always)
-  public func vmxoff() -> VMXOutcome { outcome(cvmx_vmxoff()) }
+  package func vmxoff() -> VMXOutcome { outcome(cvmx_vmxoff()) }
 
   @inlinable @inline(__always)
-  public func vmclear(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmclear(region.rawValue)) }
+  package func vmclear(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmclear(region.rawValue)) }
 
   @inlinable @inline(__always)
-  public func vmptrld(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmptrld(region.rawValue)) }
+  package func vmptrld(_ region: PhysicalAddress) -> VMXOutcome { outcome(cvmx_vmptrld(region.rawValue)) }
 
   @inlinable @inline(__always)
-  public func vmptrst() -> PhysicalAddress { PhysicalAddress(cvmx_vmptrst()) }
+  package func vmptrst() -> PhysicalAddress { PhysicalAddress(cvmx_vmptrst()) }
 
   @inlinable @inline(__always)
-  public func vmread(_ encoding: UInt32) -> VMREADResult {
+  package func vmread(_ encoding: UInt32) -> VMREADResult {
     var value: UInt64 = 0
     let failed = cvmx_vmread(UInt64(encoding), &value)
     return VMREADResult(value: value, failed: failed)
   }
 
   @inline(never)
-  public func outcomeOfFailedVMREAD(_ encoding: UInt32) -> VMXOutcome { outcome(cvmx_vmread_outcome(UInt64(encoding))) }
+  package func outcomeOfFailedVMREAD(_ encoding: UInt32) -> VMXOutcome { outcome(cvmx_vmread_outcome(UInt64(encoding))) }
 
   @inlinable @inline(__always)
-  public func vmwrite(_ encoding: UInt32, _ value: UInt64) -> Bool { cvmx_vmwrite(UInt64(encoding), value) }
+  package func vmwrite(_ encoding: UInt32, _ value: UInt64) -> Bool { cvmx_vmwrite(UInt64(encoding), value) }
 
   @inline(never)
-  public func outcomeOfFailedVMWRITE(_ encoding: UInt32, _ value: UInt64) -> VMXOutcome {
+  package func outcomeOfFailedVMWRITE(_ encoding: UInt32, _ value: UInt64) -> VMXOutcome {
     outcome(cvmx_vmwrite_outcome(UInt64(encoding), value))
   }
 
   @inlinable @inline(__always)
-  public func invept(_ type: UInt64, _ eptPointer: UInt64) -> VMXOutcome { outcome(cvmx_invept(type, eptPointer)) }
+  package func invept(_ type: UInt64, _ eptPointer: UInt64) -> VMXOutcome { outcome(cvmx_invept(type, eptPointer)) }
 
   @inlinable @inline(__always)
-  public func invvpid(_ type: UInt64, _ vpid: UInt16, _ linearAddress: UInt64) -> VMXOutcome {
+  package func invvpid(_ type: UInt64, _ vpid: UInt16, _ linearAddress: UInt64) -> VMXOutcome {
     outcome(cvmx_invvpid(type, vpid, linearAddress))
   }
 
   @inlinable @inline(__always)
-  public func enter(_ registers: UnsafeMutablePointer<GuestRegisters>, resume: Bool) -> VMXOutcome {
+  package func enter(_ registers: UnsafeMutablePointer<GuestRegisters>, resume: Bool) -> VMXOutcome {
     outcome(vmentry(registers, resume))
   }
 
   // Each vCPU has a processor to itself and nothing preempts this code: there is nothing to keep out.
   @inlinable @inline(__always)
-  public func enterCritical() {}
+  package func enterCritical() {}
 
   @inlinable @inline(__always)
-  public func exitCritical() {}
+  package func exitCritical() {}
 
   @inlinable @inline(__always)
-  public func rdmsr(_ index: UInt32) -> UInt64 { cvmx_rdmsr(index) }
+  package func rdmsr(_ index: UInt32) -> UInt64 { cvmx_rdmsr(index) }
 
   @inlinable @inline(__always)
-  public func wrmsr(_ index: UInt32, _ value: UInt64) { cvmx_wrmsr(index, value) }
+  package func wrmsr(_ index: UInt32, _ value: UInt64) { cvmx_wrmsr(index, value) }
 
   @inlinable @inline(__always)
-  public func cpuid(_ leaf: UInt32, _ subleaf: UInt32) -> CPUIDResult {
+  package func cpuid(_ leaf: UInt32, _ subleaf: UInt32) -> CPUIDResult {
     let result = cvmx_cpuid(leaf, subleaf)
     return CPUIDResult(eax: result.eax, ebx: result.ebx, ecx: result.ecx, edx: result.edx)
   }
 
-  @inlinable public var cr0: UInt64 {
+  @inlinable package var cr0: UInt64 {
     @inline(__always) get { cvmx_read_cr0() }
     @inline(__always) nonmutating set { cvmx_write_cr0(newValue) }
   }
 
-  @inlinable public var cr2: UInt64 {
+  @inlinable package var cr2: UInt64 {
     @inline(__always) get { cvmx_read_cr2() }
     @inline(__always) nonmutating set { cvmx_write_cr2(newValue) }
   }
 
-  @inlinable public var cr3: UInt64 {
+  @inlinable package var cr3: UInt64 {
     @inline(__always) get { cvmx_read_cr3() }
     @inline(__always) nonmutating set { cvmx_write_cr3(newValue) }
   }
 
-  @inlinable public var cr4: UInt64 {
+  @inlinable package var cr4: UInt64 {
     @inline(__always) get { cvmx_read_cr4() }
     @inline(__always) nonmutating set { cvmx_write_cr4(newValue) }
   }
 
-  @inlinable public var xcr0: UInt64 {
+  @inlinable package var xcr0: UInt64 {
     @inline(__always) get { cvmx_xgetbv(0) }
     @inline(__always) nonmutating set { cvmx_xsetbv(0, newValue) }
   }
 
-  public func debugRegister(_ number: Int) -> UInt64 {
+  package func debugRegister(_ number: Int) -> UInt64 {
     switch number {
     case 0: cvmx_read_dr0()
     case 1: cvmx_read_dr1()
@@ -110,7 +110,7 @@ public struct BareMetalProcessor: VMXProcessor {
     }
   }
 
-  public func setDebugRegister(_ number: Int, to value: UInt64) {
+  package func setDebugRegister(_ number: Int, to value: UInt64) {
     switch number {
     case 0: cvmx_write_dr0(value)
     case 1: cvmx_write_dr1(value)
@@ -120,15 +120,15 @@ public struct BareMetalProcessor: VMXProcessor {
     }
   }
 
-  @inlinable public var timestampCounter: UInt64 {
+  @inlinable package var timestampCounter: UInt64 {
     @inline(__always) get { cvmx_rdtsc() }
   }
 
   @inlinable @inline(__always)
-  public func wbinvd() { cvmx_wbinvd() }
+  package func wbinvd() { cvmx_wbinvd() }
 
   @inline(never)
-  public func stop(_ report: PanicReport) -> Never {
+  package func stop(_ report: PanicReport) -> Never {
     var output = ReportPort(lineStart: "skep: panic ")
     report.write(to: &output)
     endRun("panic")

@@ -2,16 +2,16 @@ import CVMX
 import VMCS
 
 /// A 16550 UART of the host.
-public struct SerialPort: ~Copyable {
+package struct SerialPort: ~Copyable {
   /// The first of its eight I/O ports.
-  public let base: UInt16
+  package let base: UInt16
 
   /// COM1 carries the guest's console, COM2 what Skep itself has to say.
-  public static var com1: UInt16 { 0x3F8 }
-  public static var com2: UInt16 { 0x2F8 }
+  package static var com1: UInt16 { 0x3F8 }
+  package static var com2: UInt16 { 0x2F8 }
 
   /// Sets 115,200 baud, 8 data bits, no parity, FIFOs on, and the interrupts that `interruptEnable` names.
-  public init(base: UInt16, interruptEnable: UInt8 = 0) {
+  package init(base: UInt16, interruptEnable: UInt8 = 0) {
     self.base = base
     cvmx_out8(base + 1, 0)
     cvmx_out8(base + 3, 0x80)
@@ -24,37 +24,37 @@ public struct SerialPort: ~Copyable {
   }
 
   /// Which of the UART's interrupts are enabled.
-  public func setInterruptEnable(_ bits: UInt8) { cvmx_out8(base + 1, bits) }
+  package func setInterruptEnable(_ bits: UInt8) { cvmx_out8(base + 1, bits) }
 
   /// Reads the interrupt identification, which also quiets a transmitter interrupt.
-  public func acknowledgeInterrupt() -> UInt8 { cvmx_in8(base + 2) }
+  package func acknowledgeInterrupt() -> UInt8 { cvmx_in8(base + 2) }
 
   /// Whether a received byte waits.
-  public var hasInput: Bool { cvmx_in8(base + 5) & 0x01 != 0 }
+  package var hasInput: Bool { cvmx_in8(base + 5) & 0x01 != 0 }
 
   /// Whether the transmitter's FIFO is empty, so that 16 bytes can be written.
-  public var canTransmit: Bool { cvmx_in8(base + 5) & 0x20 != 0 }
+  package var canTransmit: Bool { cvmx_in8(base + 5) & 0x20 != 0 }
 
   /// Takes the received byte.
-  public func receive() -> UInt8 { cvmx_in8(base) }
+  package func receive() -> UInt8 { cvmx_in8(base) }
 
   /// Gives a byte to the transmitter without looking whether it has room.
-  public func transmit(_ byte: UInt8) { cvmx_out8(base, byte) }
+  package func transmit(_ byte: UInt8) { cvmx_out8(base, byte) }
 }
 
 /// The report channel: text to COM2, each line begun as the launcher's protocol wants it.
 ///
 /// Waits for the UART, so it also works when nothing else does.
-public struct ReportPort: ByteOutput {
+package struct ReportPort: ByteOutput {
   /// What each line begins with.
-  public let lineStart: StaticString
+  package let lineStart: StaticString
   private var isAtLineStart = true
 
   /// Makes a channel.
-  public init(lineStart: StaticString) { self.lineStart = lineStart }
+  package init(lineStart: StaticString) { self.lineStart = lineStart }
 
   /// Writes one byte.
-  public mutating func write(_ byte: UInt8) {
+  package mutating func write(_ byte: UInt8) {
     if isAtLineStart {
       isAtLineStart = false
       for index in 0..<lineStart.utf8CodeUnitCount { put(lineStart.utf8Start[index]) }
@@ -73,7 +73,7 @@ public struct ReportPort: ByteOutput {
 /// understand it.
 ///
 /// A real machine stands still.
-public func endRun(_ kind: StaticString) -> Never {
+package func endRun(_ kind: StaticString) -> Never {
   var output = ReportPort(lineStart: "skep: end ")
   output.write(kind)
   output.write("\n")

@@ -117,6 +117,7 @@ private func runGuest<P: VMXProcessor>(
     trBase: address_of_task_state(), rip: address_of_vmexit())
   var vcpu = VCPU(memory: vcpuMemory, settings: settings, host: host, on: processor).load()
   vcpu.start(entry)
+  if !options.drill.isEmpty { prepareDrill(options.drill) }
   let stop = run(&machine, &vcpu, hostClock, meter)
   report(stop, &vcpu, meter)
   return stop.kind

@@ -1,7 +1,9 @@
 import CVMX
 import EntryProbe
 
-/// Port 0xE9, which Bochs copies to its standard output at once. Bit 7 of every byte is 1, so that the other side can tell them
+/// Port 0xE9, which Bochs copies to its standard output at once.
+///
+/// Bit 7 of every byte is 1, so that the other side can tell them
 /// from what else is printed there.
 struct ProbePort {
   /// Writes 14 bits.

@@ -134,5 +134,7 @@ struct ProbeRun {
     }
   }
 
-  private func read<Value>(_ field: VMCSField<Value, ReadOnly>) -> UInt64 { processor.vmread(field.encoding.rawValue).value }
+  private func read<Value>(_ field: VMCSField<Value, ReadOnly>) -> UInt64 {
+    processor.vmread(field.encoding.rawValue).value
+  }
 }
