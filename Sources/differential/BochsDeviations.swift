@@ -140,6 +140,13 @@ extension BochsDeviation {
           && $0.fields[.vmEntryInterruptionInformation] >> 11 & 1 == 0
           && ($0.environment.capabilities[.ia32VMXBASIC] ?? 0) >> 56 & 1 == 0
       }, added: .vmFailValid(VMInstructionError(rawValue: 7))),
+    BochsDeviation(
+      statement: """
+        Checks on Guest RIP, RFLAGS, and SSP: bits 63:N of SSP are all the same, where N is the linear-address width; bit \
+        N - 1 may differ. Bochs demands a canonical address.
+        """,
+      condition: { $0.loadsGuestSSPOfWhichBit47Differs },
+      added: .invalidGuestState(VMEntryFailureQualification(rawValue: 0))),
     lastByte(
       "VM-exit MSR-store", omitted: "control.exit.msr-store.last-byte", count: .vmExitMSRStoreCount,
       address: .vmExitMSRStoreAddress),
@@ -190,6 +197,12 @@ extension ProbedState {
     let vector = event & 0xFF
     return event >> 31 == 1 && event >> 8 & 7 == 3 && vector < 32 && 0x2_7D00 >> vector & 1 == 1
       && fields[.guestCR0] & 1 == 0
+  }
+
+  /// Whether the guest's SSP is loaded, and canonical but for bit 47 (no model has linear addresses of 57 bits).
+  fileprivate var loadsGuestSSPOfWhichBit47Differs: Bool {
+    let ssp = fields[.guestSSP]
+    return fields[.vmEntryControls] >> 20 & 1 == 1 && (ssp >> 47 == 1 || ssp >> 47 == 0x1_FFFE)
   }
 
   /// Whether SS is null, in 64-bit mode.

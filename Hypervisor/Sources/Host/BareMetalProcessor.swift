@@ -33,7 +33,9 @@ package struct BareMetalProcessor: VMXProcessor {
   }
 
   @inline(never)
-  package func outcomeOfFailedVMREAD(_ encoding: UInt32) -> VMXOutcome { outcome(cvmx_vmread_outcome(UInt64(encoding))) }
+  package func outcomeOfFailedVMREAD(_ encoding: UInt32) -> VMXOutcome {
+    outcome(cvmx_vmread_outcome(UInt64(encoding)))
+  }
 
   @inlinable @inline(__always)
   package func vmwrite(_ encoding: UInt32, _ value: UInt64) -> Bool { cvmx_vmwrite(UInt64(encoding), value) }

@@ -34,7 +34,9 @@ package struct LocalAPIC {
   package static var timerCount: UInt32 { cvmx_load32(register(0x390)) }
 }
 
-/// Ends an interrupt of the host's. What it was about is looked at by the run loop.
+/// Ends an interrupt of the host's.
+///
+/// What it was about is looked at by the run loop.
 package func acknowledgeHostInterrupt(_ vector: UInt8) {
   if vector != HostVector.spurious { LocalAPIC.endOfInterrupt() }
 }
