@@ -62,6 +62,11 @@ image: ## Build the hypervisor: build/skep.elf
 	@echo "==> Building the hypervisor"
 	@$(BUILD_HYPERVISOR) 2>&1 | cat
 
+.PHONY: probe
+probe:
+	@echo "==> Building the probe"
+	@$(MAKE) -C Hypervisor probe
+
 .PHONY: guest
 guest: $(GUEST)/vmlinuz $(GUEST)/initrd.img ## Fetch Debian's kernel and make an initramfs: build/guest
 
@@ -105,7 +110,7 @@ $(GUEST)/initrd.img: $(shell find Guest -type f) Makefile
 	@rm -rf $(GUEST)/root
 
 .PHONY: test
-test: packages image guest test-guests ## Test everything, on the host and in Bochs; ends with a count
+test: packages image probe guest test-guests ## Test everything, on the host and in Bochs; ends with a count
 	@$(call install,$(TEST_PACKAGES))
 	@mkdir -p build; failed=0; \
 	echo "==> Checking the form"; $(MAKE) --no-print-directory lint || failed=1; \
@@ -130,6 +135,23 @@ benchmark: packages build image guest ## Measure what a guest's events and its b
 	@echo "==> Measuring events, VMREADs and VMWRITEs, and six boots of Linux"
 	@.build/release/benchmark $(SKEP) build/benchmark/guest $(GUEST)/vmlinuz build/benchmark/initrd.img \
 	  build/benchmark/entry "$(APPEND)"
+
+# Any numbers of states and any of Bochs' models with VMX: make differential SEED=7 COUNT=250000 MODELS=tigerlake
+SEED ?= 1
+COUNT ?= 10000
+MODELS ?= corei7_skylake_x,tigerlake
+
+.PHONY: differential
+differential: packages probe ## Hold the checks against Bochs: SEED=… COUNT=… MODELS=…
+	@$(SWIFT) build -c release --product differential
+	@.build/release/differential --seed $(SEED) --count $(COUNT) --models $(MODELS) --confirmations
+
+CHECK ?= guest.rflags.reserved
+
+.PHONY: drill
+drill: packages build image guest ## Make a check fail in the running hypervisor and show its report: CHECK=…
+	@$(SKEP) run --kernel $(GUEST)/vmlinuz --initrd $(GUEST)/initrd.img --cpu-model $(CPU_MODEL) --no-metered \
+	  --drill $(CHECK) < /dev/null || [ $$? = 1 ]
 
 .PHONY: requirements
 requirements: ## List the requirements, the tests named after each, and those without a test

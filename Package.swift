@@ -20,6 +20,7 @@ let package = Package(
     .library(name: "Machine", targets: ["Machine"]),
     .library(name: "VMCSDump", targets: ["VMCSDump"]),
     .library(name: "ProcessorModel", targets: ["ProcessorModel"]),
+    .library(name: "EntryProbe", targets: ["EntryProbe"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -32,10 +33,11 @@ let package = Package(
     .target(name: "VMCS", dependencies: ["CVMX"], swiftSettings: settings),
     .target(name: "VMEntryChecks", dependencies: ["VMCS"], swiftSettings: settings),
     .target(name: "VMX", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
-    .target(name: "Machine", dependencies: ["VMX"], swiftSettings: settings),
+    .target(name: "Machine", dependencies: ["VMX", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "ProcessorModel", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "VMCSDump", dependencies: ["VMCS"], swiftSettings: settings),
     .target(name: "Explanation", dependencies: ["VMCSDump", "VMEntryChecks", "VMCS"], swiftSettings: settings),
+    .target(name: "EntryProbe", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(
       name: "Launcher",
       dependencies: [
@@ -52,6 +54,13 @@ let package = Package(
       ],
       swiftSettings: settings),
     .executableTarget(name: "generate", swiftSettings: settings),
+    .executableTarget(
+      name: "differential",
+      dependencies: [
+        "EntryProbe", "Launcher", "VMCS", "VMEntryChecks",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
     .executableTarget(
       name: "benchmark",
       dependencies: [
@@ -72,6 +81,9 @@ let package = Package(
     .testTarget(name: "LauncherTests", dependencies: ["Launcher"], swiftSettings: settings),
     .testTarget(name: "BenchmarkTests", dependencies: ["benchmark"], swiftSettings: settings),
     .testTarget(name: "ImageTests", dependencies: ["VMCS"], swiftSettings: settings),
+    .testTarget(
+      name: "DifferentialTests", dependencies: ["differential", "EntryProbe", "VMCS", "VMEntryChecks", "Launcher"],
+      swiftSettings: settings),
     .testTarget(name: "CommandTests", dependencies: ["skep"], swiftSettings: settings),
   ]
 )

@@ -31,10 +31,14 @@ public struct Boot: Sendable {
   /// Whether Skep maps guest memory page by page when it is first touched, instead of all at the start.
   public var mapsOnDemand: Bool
 
+  /// The identifier of the check of VM entries that Skep is to make fail, to show its report; nil for none.
+  public var drill: String?
+
   /// Checks all that can be checked before anything is started.
   public init(
     method: Method, kernel: InputFile, initrd: InputFile? = nil, commandLine: String = defaultCommandLine,
-    memory: MemorySize = .mebibytes(256), isMetered: Bool = true, mapsOnDemand: Bool = false
+    memory: MemorySize = .mebibytes(256), isMetered: Bool = true, mapsOnDemand: Bool = false,
+    drill: String? = nil
   ) throws(LaunchProblem) {
     if let control = commandLine.unicodeScalars.first(where: { $0.value < 0x20 || $0.value == 0x7f }) {
       let number = String(0x100 + control.value, radix: 16, uppercase: true).dropFirst()
@@ -54,6 +58,7 @@ public struct Boot: Sendable {
     self.memory = memory
     self.isMetered = isMetered
     self.mapsOnDemand = mapsOnDemand
+    self.drill = drill
     try checkPlacement()
   }
 
@@ -101,10 +106,11 @@ public struct Boot: Sendable {
     switch method {
     case .hypervisor:
       // GRUB writes a word with a space in it as "append=…", with \ before each ", ' and \: HypervisorOptions knows.
-      let words = [
-        "memory=\(memory.bytes)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)",
-        "on-demand=\(mapsOnDemand ? 1 : 0)", "append=" + commandLine,
-      ]
+      let words =
+        [
+          "memory=\(memory.bytes)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)",
+          "on-demand=\(mapsOnDemand ? 1 : 0)",
+        ] + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
       lines = [
         "multiboot2 /skep.elf " + words.map(quoted).joined(separator: " "),
         "module2 /kernel kernel",

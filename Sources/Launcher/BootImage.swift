@@ -8,11 +8,17 @@ public struct BootImage: Sendable {
   /// What GRUB, its file system and its descriptors take in the image, generously.
   private static let overhead = MemorySize.mebibytes(4)
 
-  private let boot: Boot
+  private let files: [(path: String, file: InputFile)]
+  private let configuration: String
 
   /// An image that boots `boot`.
   public init(_ boot: Boot) {
-    self.boot = boot
+    self.init(files: boot.files, configuration: boot.configuration)
+  }
+
+  /// An image with files, by their paths in it, and GRUB's configuration.
+  init(files: [(path: String, file: InputFile)], configuration: String) {
+    (self.files, self.configuration) = (files, configuration)
   }
 
   /// Writes the image to `path`, replacing a file there; leaves nothing behind if that fails.
@@ -28,8 +34,8 @@ public struct BootImage: Sendable {
     }
     try checkRoom(for: path)
     let configuration = directory.file("grub.cfg")
-    try configuration.write(boot.configuration)
-    let files = boot.files.map { ($0.path, $0.file.path) } + [("/boot/grub/grub.cfg", configuration)]
+    try configuration.write(self.configuration)
+    let files = self.files.map { ($0.path, $0.file.path) } + [("/boot/grub/grub.cfg", configuration)]
     let (output, status) = try await Tool.imageMaker.collect(
       [
         "--directory=\(Self.modules)", "--compress=no", "--fonts=", "--locales=", "--themes=",
@@ -48,7 +54,7 @@ public struct BootImage: Sendable {
     guard statvfs(directory, &status) == 0 else {
       throw LaunchProblem("\(path) cannot be written: \(Errno(rawValue: errno))")
     }
-    let needed = boot.files.reduce(Self.overhead.bytes) { $0 + $1.file.size.bytes }
+    let needed = files.reduce(Self.overhead.bytes) { $0 + $1.file.size.bytes }
     let available = UInt64(status.f_bavail) * UInt64(status.f_frsize)
     if available < needed {
       throw LaunchProblem(

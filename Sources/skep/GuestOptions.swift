@@ -25,13 +25,17 @@ struct GuestOptions: ParsableArguments {
   @Flag(help: "Map the guest's memory page by page when it is first touched, not all at the start.")
   var onDemand = false
 
+  @Option(
+    help: ArgumentHelp("Make this check of the SDM fail at the first VM entry, to see the report.", valueName: "check"))
+  var drill: String?
+
   /// Checks the files and amounts, and puts them together.
   func boot(native: Bool = false) throws -> Boot {
     let kernel = try InputFile(kernel, role: "kernel")
     let initrd = try initrd.map { try InputFile($0, role: "initrd") }
     return try Boot(
       method: native ? .native : .hypervisor(hypervisorImage()), kernel: kernel, initrd: initrd, commandLine: append,
-      memory: memory, isMetered: metered, mapsOnDemand: onDemand)
+      memory: memory, isMetered: metered, mapsOnDemand: onDemand, drill: drill)
   }
 
   /// The image named by the option, or the one built in the package that this program was built in.

@@ -1,4 +1,5 @@
 import CVMX
+import Host
 
 /// How fast the host's clocks tick, measured against its 8254, whose frequency is known.
 struct HostClock {

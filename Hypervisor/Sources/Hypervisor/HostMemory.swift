@@ -1,4 +1,5 @@
 import Boot
+import Host
 import VMCS
 
 /// How the host's physical memory is divided: ranges that are free, less what the image and the loader occupy.

@@ -1,4 +1,5 @@
 import Boot
+import Host
 import VMCS
 import VMX
 

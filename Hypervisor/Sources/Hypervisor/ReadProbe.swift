@@ -1,3 +1,4 @@
+import Host
 import VMCS
 
 /// One typed read and nothing else, for the image's test to disassemble.

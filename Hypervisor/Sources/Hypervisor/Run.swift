@@ -1,4 +1,5 @@
 import CVMX
+import Host
 import Machine
 import VMCS
 import VMX
@@ -58,6 +59,10 @@ func report<P: VMXProcessor>(_ stop: GuestStop, _ vcpu: inout LoadedVCPU<P>, _ m
     var output = ReportPort(lineStart: "skep: guest ")
     stop.write(to: &output)
     output.write("\n")
+    switch stop {
+    case .entryFailure, .entryInstructionFailed: writeFailedChecks(to: &output)
+    default: break
+    }
     GuestReport.write(&vcpu, to: &output)
   }
 }

@@ -1,5 +1,6 @@
 import Boot
 import CVMX
+import Host
 import Machine
 import VMCS
 import VMX
@@ -72,13 +73,6 @@ private func setUpHostProcessor(_ pool: inout PagePool) {
   IOAPIC.route(line: 4, to: HostVector.com1, destination: LocalAPIC.identifier)
 }
 
-/// Ends an interrupt of the host's.
-///
-/// What it was about is looked at by the run loop.
-func acknowledgeHostInterrupt(_ vector: UInt8) {
-  if vector != HostVector.spurious { LocalAPIC.endOfInterrupt() }
-}
-
 private func runGuest<P: VMXProcessor>(
   _ processor: P, _ meter: UnsafeMutablePointer<Meter>?, _ multiboot: Multiboot2, _ options: HypervisorOptions,
   _ allocation: inout HostAllocation
@@ -123,6 +117,7 @@ private func runGuest<P: VMXProcessor>(
     trBase: address_of_task_state(), rip: address_of_vmexit())
   var vcpu = VCPU(memory: vcpuMemory, settings: settings, host: host, on: processor).load()
   vcpu.start(entry)
+  if !options.drill.isEmpty { prepareDrill(options.drill) }
   let stop = run(&machine, &vcpu, hostClock, meter)
   report(stop, &vcpu, meter)
   return stop.kind

@@ -1,5 +1,6 @@
 import Boot
 import CVMX
+import Host
 import Machine
 import VMCS
 import VMX

@@ -1,7 +1,7 @@
 import CVMX
 
 /// The host's local APIC, in xAPIC mode at its usual address (SDM, "Local APIC").
-struct LocalAPIC {
+package struct LocalAPIC {
   private static var base: UInt { 0xFEE0_0000 }
 
   private static func register(_ offset: UInt) -> UnsafeMutableRawPointer {
@@ -9,7 +9,7 @@ struct LocalAPIC {
   }
 
   /// Turns the local APIC on with the spurious vector, the timer masked.
-  static func enable() {
+  package static func enable() {
     cvmx_store32(register(0xF0), 0x100 | UInt32(HostVector.spurious))
     cvmx_store32(register(0x80), 0)
     cvmx_store32(register(0x3E0), 0b1011)  // the timer's divisor is 1
@@ -17,27 +17,32 @@ struct LocalAPIC {
   }
 
   /// This processor's APIC ID.
-  static var identifier: UInt8 { UInt8(cvmx_load32(register(0x20)) >> 24) }
+  package static var identifier: UInt8 { UInt8(cvmx_load32(register(0x20)) >> 24) }
 
   /// Ends the interrupt in service.
-  @inline(__always)
-  static func endOfInterrupt() { cvmx_store32(register(0xB0), 0) }
+  package static func endOfInterrupt() { cvmx_store32(register(0xB0), 0) }
 
   /// Arms the timer for one interrupt after `ticks` of its clock; 0 disarms it.
-  @inline(__always)
-  static func setTimer(_ ticks: UInt32) { cvmx_store32(register(0x380), ticks) }
+  package static func setTimer(_ ticks: UInt32) { cvmx_store32(register(0x380), ticks) }
 
   /// Lets the timer interrupt, or count without.
-  static func setTimerMask(_ masked: Bool) {
+  package static func setTimerMask(_ masked: Bool) {
     cvmx_store32(register(0x320), (masked ? 1 << 16 : 0) | UInt32(HostVector.timer))
   }
 
   /// What is left of the timer's count.
-  static var timerCount: UInt32 { cvmx_load32(register(0x390)) }
+  package static var timerCount: UInt32 { cvmx_load32(register(0x390)) }
+}
+
+/// Ends an interrupt of the host's.
+///
+/// What it was about is looked at by the run loop.
+package func acknowledgeHostInterrupt(_ vector: UInt8) {
+  if vector != HostVector.spurious { LocalAPIC.endOfInterrupt() }
 }
 
 /// The host's first I/O APIC, at its usual address.
-struct IOAPIC {
+package struct IOAPIC {
   private static var base: UInt { 0xFEC0_0000 }
 
   private static func write(_ index: UInt32, _ value: UInt32) {
@@ -46,14 +51,14 @@ struct IOAPIC {
   }
 
   /// Sends interrupts of ISA line `line`, edge-triggered, as `vector` to the processor with APIC ID `destination`.
-  static func route(line: UInt32, to vector: UInt8, destination: UInt8) {
+  package static func route(line: UInt32, to vector: UInt8, destination: UInt8) {
     write(0x11 + 2 * line, UInt32(destination) << 24)
     write(0x10 + 2 * line, UInt32(vector))
   }
 }
 
 /// Masks every line of the host's 8259As, after moving their vectors away from the exceptions.
-func silenceHost8259() {
+package func silenceHost8259() {
   initialize(command: 0x20, vectors: 0xF0, cascade: 4)
   initialize(command: 0xA0, vectors: 0xF8, cascade: 2)
 

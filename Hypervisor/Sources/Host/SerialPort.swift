@@ -2,16 +2,16 @@ import CVMX
 import VMCS
 
 /// A 16550 UART of the host.
-struct SerialPort: ~Copyable {
+package struct SerialPort: ~Copyable {
   /// The first of its eight I/O ports.
-  let base: UInt16
+  package let base: UInt16
 
   /// COM1 carries the guest's console, COM2 what Skep itself has to say.
-  static var com1: UInt16 { 0x3F8 }
-  static var com2: UInt16 { 0x2F8 }
+  package static var com1: UInt16 { 0x3F8 }
+  package static var com2: UInt16 { 0x2F8 }
 
   /// Sets 115,200 baud, 8 data bits, no parity, FIFOs on, and the interrupts that `interruptEnable` names.
-  init(base: UInt16, interruptEnable: UInt8 = 0) {
+  package init(base: UInt16, interruptEnable: UInt8 = 0) {
     self.base = base
     cvmx_out8(base + 1, 0)
     cvmx_out8(base + 3, 0x80)
@@ -24,34 +24,37 @@ struct SerialPort: ~Copyable {
   }
 
   /// Which of the UART's interrupts are enabled.
-  func setInterruptEnable(_ bits: UInt8) { cvmx_out8(base + 1, bits) }
+  package func setInterruptEnable(_ bits: UInt8) { cvmx_out8(base + 1, bits) }
 
   /// Reads the interrupt identification, which also quiets a transmitter interrupt.
-  func acknowledgeInterrupt() -> UInt8 { cvmx_in8(base + 2) }
+  package func acknowledgeInterrupt() -> UInt8 { cvmx_in8(base + 2) }
 
   /// Whether a received byte waits.
-  var hasInput: Bool { cvmx_in8(base + 5) & 0x01 != 0 }
+  package var hasInput: Bool { cvmx_in8(base + 5) & 0x01 != 0 }
 
   /// Whether the transmitter's FIFO is empty, so that 16 bytes can be written.
-  var canTransmit: Bool { cvmx_in8(base + 5) & 0x20 != 0 }
+  package var canTransmit: Bool { cvmx_in8(base + 5) & 0x20 != 0 }
 
   /// Takes the received byte.
-  func receive() -> UInt8 { cvmx_in8(base) }
+  package func receive() -> UInt8 { cvmx_in8(base) }
 
   /// Gives a byte to the transmitter without looking whether it has room.
-  func transmit(_ byte: UInt8) { cvmx_out8(base, byte) }
+  package func transmit(_ byte: UInt8) { cvmx_out8(base, byte) }
 }
 
 /// The report channel: text to COM2, each line begun as the launcher's protocol wants it.
 ///
 /// Waits for the UART, so it also works when nothing else does.
-struct ReportPort: ByteOutput {
-  let lineStart: StaticString
+package struct ReportPort: ByteOutput {
+  /// What each line begins with.
+  package let lineStart: StaticString
   private var isAtLineStart = true
 
-  init(lineStart: StaticString) { self.lineStart = lineStart }
+  /// Makes a channel.
+  package init(lineStart: StaticString) { self.lineStart = lineStart }
 
-  mutating func write(_ byte: UInt8) {
+  /// Writes one byte.
+  package mutating func write(_ byte: UInt8) {
     if isAtLineStart {
       isAtLineStart = false
       for index in 0..<lineStart.utf8CodeUnitCount { put(lineStart.utf8Start[index]) }
@@ -70,7 +73,7 @@ struct ReportPort: ByteOutput {
 /// understand it.
 ///
 /// A real machine stands still.
-func endRun(_ kind: StaticString) -> Never {
+package func endRun(_ kind: StaticString) -> Never {
   var output = ReportPort(lineStart: "skep: end ")
   output.write(kind)
   output.write("\n")

@@ -21,14 +21,14 @@ private struct InterruptGate {
 }
 
 /// Host vectors that are not exceptions.
-enum HostVector {
-  static var timer: UInt8 { 0x40 }
-  static var com1: UInt8 { 0x41 }
-  static var spurious: UInt8 { 0xFF }
+package enum HostVector {
+  package static var timer: UInt8 { 0x40 }
+  package static var com1: UInt8 { 0x41 }
+  package static var spurious: UInt8 { 0xFF }
 }
 
 /// Fills the IDT at `table`, a page, and loads it.
-func loadInterruptDescriptorTable(_ table: UnsafeMutableRawPointer) {
+package func loadInterruptDescriptorTable(_ table: UnsafeMutableRawPointer) {
   for vector in 0..<256 {
     let handler = address_of_vectors() + UInt64(16 * vector)
     // NMI, double fault and machine check get a stack of their own: they come when the usual one may be unusable.

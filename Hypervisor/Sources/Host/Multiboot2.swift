@@ -2,19 +2,20 @@ import Boot
 import VMCS
 
 /// What the boot loader left: Multiboot2 Specification, "Boot information format".
-struct Multiboot2 {
+package struct Multiboot2 {
   private let start: UnsafeRawPointer
 
   /// The value in EAX that says a multiboot2 loader was here.
-  static var magic: UInt32 { 0x36D7_6289 }
+  package static var magic: UInt32 { 0x36D7_6289 }
 
-  init?(magic: UInt32, information: UInt32) {
+  /// Makes the information at the address that EBX holds; nil if no multiboot2 loader was here.
+  package init?(magic: UInt32, information: UInt32) {
     guard magic == Self.magic, let start = UnsafeRawPointer(bitPattern: UInt(information)) else { return nil }
     self.start = start
   }
 
   /// The bytes that the information itself occupies.
-  var range: Range<UInt64> {
+  package var range: Range<UInt64> {
     let first = UInt64(UInt(bitPattern: start))
     return first..<first + UInt64(start.load(as: UInt32.self))
   }
@@ -35,7 +36,7 @@ struct Multiboot2 {
   /// The command line without the terminating zero; empty if there is none.
   ///
   /// It is Skep's to change.
-  var commandLine: UnsafeMutableRawBufferPointer {
+  package var commandLine: UnsafeMutableRawBufferPointer {
     var result = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     forEachTag { type, tag in
       guard type == 1, tag.count > 9 else { return }
@@ -45,7 +46,7 @@ struct Multiboot2 {
   }
 
   /// The module whose string is `name`.
-  func module(named name: StaticString) -> UnsafeRawBufferPointer? {
+  package func module(named name: StaticString) -> UnsafeRawBufferPointer? {
     var result: UnsafeRawBufferPointer?
     forEachTag { type, tag in
       guard type == 3, tag.count >= 17 else { return }
@@ -61,7 +62,7 @@ struct Multiboot2 {
   }
 
   /// Calls `body` with each range of physical memory that is RAM and free for use.
-  func forEachAvailableRange(_ body: (Range<UInt64>) -> Void) {
+  package func forEachAvailableRange(_ body: (Range<UInt64>) -> Void) {
     forEachTag { type, tag in
       guard type == 6 else { return }
       let entrySize = Int(tag.load(fromByteOffset: 8, as: UInt32.self))
@@ -76,7 +77,7 @@ struct Multiboot2 {
   }
 
   /// Calls `body` with each range that the loader has filled: the modules and the information itself.
-  func forEachOccupiedRange(_ body: (Range<UInt64>) -> Void) {
+  package func forEachOccupiedRange(_ body: (Range<UInt64>) -> Void) {
     body(range)
     forEachTag { type, tag in
       guard type == 3, tag.count >= 17 else { return }
