@@ -11,7 +11,9 @@ public enum Claim: Hashable, Sendable {
   /// QEMU's "hardware error 0x0".
   case hardwareErrorZero
 
-  /// What the dump's claims say; without one, what its exit reason says. Nil if it says nothing.
+  /// What the dump's claims say; without one, what its exit reason says.
+  ///
+  /// Nil if it says nothing.
   init?(_ dump: Dump) {
     for claim in dump.claims {
       let value = UInt32(truncatingIfNeeded: claim.value)

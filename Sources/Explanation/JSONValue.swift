@@ -1,4 +1,6 @@
-/// A value of JSON, whose members keep their order. Numbers of more than 53 bits are written as text in hexadecimal.
+/// A value of JSON, whose members keep their order.
+///
+/// Numbers of more than 53 bits are written as text in hexadecimal.
 public indirect enum JSONValue: Sendable {
   /// `null`.
   case null

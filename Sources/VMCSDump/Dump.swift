@@ -122,8 +122,9 @@ public struct Dump: Sendable {
     values = Array(repeating: nil, count: VMCSFieldDescription.count)
   }
 
-  /// The value of a field and where it is from; nil if the dump has none. A value for an encoding that the SDM does not
-  /// define is dropped.
+  /// The value of a field and where it is from; nil if the dump has none.
+  ///
+  /// A value for an encoding that the SDM does not define is dropped.
   public subscript(field: VMCSFieldEncoding) -> DumpValue? {
     get { VMCSFieldDescription.index(of: field).flatMap { values[$0] } }
     set {

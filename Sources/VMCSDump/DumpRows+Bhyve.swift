@@ -1,7 +1,9 @@
 import VMCS
 
 extension DumpRows {
-  /// What bhyve, xhyve and hyperkit print. The last two print LDTR's limit and base as IDTR's.
+  /// What bhyve, xhyve and hyperkit print.
+  ///
+  /// The last two print LDTR's limit and base as IDTR's.
   static var bhyve: [DumpRow] {
     [
       DumpRow(.bhyve, .any, "vm exit[#]", [.other(.virtualProcessor)], [.begins, .opens]),

@@ -58,8 +58,9 @@ extension LoadedVCPU {
     advance()
   }
 
-  /// The combinations for which MOV to CR4 raises #GP(0). Bits that the host fixes are those that the guest's processor
-  /// does not have.
+  /// The combinations for which MOV to CR4 raises #GP(0).
+  ///
+  /// Bits that the host fixes are those that the guest's processor does not have.
   private func isLegal(_ new: CR4, old: CR4, cr0: CR0, efer: IA32EFER) -> Bool {
     if new.rawValue & state.settings.cr4.fixed != 0 { return false }
     if efer.lma && (!new.pae || new.la57 != old.la57) { return false }
