@@ -146,6 +146,14 @@ differential: packages probe ## Hold the checks against Bochs: SEED=â€¦ COUNT=â€
 	@$(SWIFT) build -c release --product differential
 	@.build/release/differential --seed $(SEED) --count $(COUNT) --models $(MODELS) --confirmations
 
+# Only every n-th mutant: make mutate STEP=10
+STEP ?= 1
+
+.PHONY: mutate
+mutate: ## Negate or weaken each condition of the checks and see that a test fails
+	@$(SWIFT) build -c release --product mutate
+	@.build/release/mutate --step $(STEP)
+
 CHECK ?= guest.rflags.reserved
 
 .PHONY: drill

@@ -55,6 +55,9 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(name: "generate", swiftSettings: settings),
     .executableTarget(
+      name: "mutate", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: settings),
+    .executableTarget(
       name: "differential",
       dependencies: [
         "EntryProbe", "Launcher", "VMCS", "VMEntryChecks",

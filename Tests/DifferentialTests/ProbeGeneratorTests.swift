@@ -1,8 +1,8 @@
 import EntryProbe
 import Testing
 import VMCS
-import VMEntryChecks
 
+@testable import VMEntryChecks
 @testable import differential
 
 /// The states of the probe and what is said about them.
@@ -25,7 +25,7 @@ struct ProbeGeneratorTests {
 
   @Test("The same seed and number make the same state, another seed others")
   func determinism() {
-    let cases = [1, 1, 2].map { seed in
+    let cases = [1, 1, 2].map { (seed: UInt64) in
       let generator = ProbeGenerator(environment: environment, seed: seed, storage: storage)
       return (0..<2000).map { description(generator.probeCase($0)) }
     }
