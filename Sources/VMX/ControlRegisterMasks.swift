@@ -37,8 +37,13 @@ public struct ControlRegisterMasks: Equatable, Sendable {
       zeros: ~allowed.allowed1 | Self.nw | Self.cd | ~Self.definedInCR0)
   }
 
-  /// CR4's masks: what the capability MSRs fix, and every bit that is not in `supported`, of which the guest's CPUID
-  /// decides. OSXSAVE and PKE, which CPUID shows, are watched.
+  /// CR4's masks: what the capability MSRs fix, and every bit that the guest's CPUID does not show.
+  ///
+  /// OSXSAVE and PKE, which CPUID shows back, are watched.
+  ///
+  /// - Parameters:
+  ///   - allowed: the settings that VMX operation allows.
+  ///   - supported: the bits that the guest may set.
   public static func cr4(_ allowed: AllowedSettings<UInt64>, supported: UInt64) -> Self {
     let ones = allowed.allowed0 & allowed.allowed1
     let zeros = (~allowed.allowed1 | ~supported) & ~ones
