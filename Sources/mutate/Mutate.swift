@@ -29,7 +29,9 @@ struct Mutate: AsyncParsableCommand {
     var survivors: [ScratchPackage.Mutant] = []
     try await withThrowingTaskGroup(of: ScratchPackage.Mutant?.self) { group in
       var waiting = chosen[...]
-      for _ in 0..<parallel { if let mutant = waiting.popFirst() { group.addTask { try await survivor(mutant, tests) } } }
+      for _ in 0..<parallel {
+        if let mutant = waiting.popFirst() { group.addTask { try await survivor(mutant, tests) } }
+      }
       while let result = try await group.next() {
         if let result {
           survivors.append(result)

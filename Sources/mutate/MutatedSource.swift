@@ -25,7 +25,9 @@ struct MutatedSource {
   private mutating func rewrite(_ line: String, _ number: Int) -> String {
     let code = line.drop { $0 == " " }
     // What is text or declaration is left alone; conditions that stand on several lines too.
-    if code.hasPrefix("//") || code.hasPrefix("\"") || code.hasPrefix("case ") || code.contains(" func ") { return line }
+    if code.hasPrefix("//") || code.hasPrefix("\"") || code.hasPrefix("case ") || code.contains(" func ") {
+      return line
+    }
     var result = line
     for (opening, closing) in [("guard ", " else {"), ("if ", " {")] {
       guard let start = result.firstRange(of: opening), isAtWordStart(start.lowerBound, in: result) else { continue }
@@ -45,13 +47,16 @@ struct MutatedSource {
   /// Wraps the last argument of calls of the requirements that take a mask.
   private mutating func weakened(_ line: String, _ number: Int) -> String {
     for name in ["requireClear(", "requireSet("] {
-      guard let call = line.firstRange(of: name), !line.contains("func "), call.lowerBound != line.startIndex else { continue }
+      guard let call = line.firstRange(of: name), !line.contains("func "), call.lowerBound != line.startIndex else {
+        continue
+      }
       let rest = line[call.upperBound...]
       guard let end = closingParenthesis(in: rest) else { continue }
       let arguments = split(String(rest[..<end]))
       guard arguments.count == 2, !arguments[0].contains(":") else { continue }
       let mask = arguments[1].drop { $0 == " " }
-      let wrapped = "\(arguments[0]), weakened(\(add("without its lowest or highest bit: \(mask)", number, 2)), \(mask))"
+      let wrapped =
+        "\(arguments[0]), weakened(\(add("without its lowest or highest bit: \(mask)", number, 2)), \(mask))"
       return String(line[..<call.upperBound]) + wrapped + String(rest[end...])
     }
     return line

@@ -55,7 +55,8 @@ struct ScratchPackage {
 
   /// Files without a condition of the SDM's.
   private static let unchanged = [
-    "EntryCapabilities", "EntryCapability", "EntryCheck", "EntryChecks", "EntryCheckSection", "EntryFacts", "EntryInput.",
+    "EntryCapabilities", "EntryCapability", "EntryCheck", "EntryChecks", "EntryCheckSection", "EntryFacts",
+    "EntryInput.",
     "EntryReport", "EntryText", "VMCSState", "ControlFieldChecks",
   ]
 

@@ -51,10 +51,15 @@ struct SourceFile: CustomTestStringConvertible {
     }
   }
 
-  @Test("A1 above the processor, two files alone execute these instructions, and one says how they failed")
+  @Test(
+    "A1 above the processor, the interface alone executes these instructions, but for reports, the drill and the probe")
   func callers() {
     let processors = ["MeteredProcessor.swift", "BareMetalProcessor.swift", "VMXProcessor.swift"]
-    let allowed = ["CurrentVMCS.swift", "VMCSRegion.swift", "VMCSState.swift", "PanicReport.swift"]
+    // The drill and the probe build VMCSs that no processor accepts, by encodings, which is what they are for.
+    let allowed = [
+      "CurrentVMCS.swift", "VMCSRegion.swift", "VMCSState.swift", "PanicReport.swift", "EntryDrill.swift",
+      "ProbeRun.swift",
+    ]
     for file in SourceFile.under(
       "Sources/VMCS", "Sources/VMEntryChecks", "Sources/VMX", "Sources/Machine", "Hypervisor/Sources")
     where !processors.contains(where: file.path.hasSuffix) && !allowed.contains(where: file.path.hasSuffix) {
