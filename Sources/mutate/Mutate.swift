@@ -48,7 +48,9 @@ struct Mutate: AsyncParsableCommand {
     try await notices(mutant.number, tests) ? nil : mutant
   }
 
-  /// Whether a test fails with the mutant `number`; 0 is none. A test that does not end counts as one that fails.
+  /// Whether a test fails with the mutant `number`; 0 is none.
+  ///
+  /// A test that does not end counts as one that fails.
   private func notices(_ number: Int, _ tests: String) async throws -> Bool {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
