@@ -140,6 +140,7 @@ struct DumpStream {
   ) -> Bool {
     let row = rows.all[index]
     if followsKernelDump, row.format == .qemu, dump == nil || family == .kvm { return true }
+    if row.targets.first == .other(.encoding), !Self.isField(match) { return false }
     if beginsDump(row, at: index, match, rows) {
       guard row.traits.contains(.opens) || row.format == family && dump != nil else { return false }
       finish(emit)
@@ -161,6 +162,17 @@ struct DumpStream {
     dump?.lastLine = number
     lastLine = number
     return true
+  }
+
+  /// Whether the first number of a match is the encoding of a field, whose width the second does not exceed.
+  private static func isField(_ match: RowMatch) -> Bool {
+    guard match.numbers[0] <= 0xFFFF else { return false }
+    let encoding = VMCSFieldEncoding(rawValue: UInt32(match.numbers[0]))
+    let full = VMCSFieldEncoding(rawValue: encoding.rawValue & ~1)
+    guard VMCSFieldDescription.index(of: full) != nil else { return false }
+    if encoding.isHighAccess, encoding.width != .bits64 { return false }
+    let width = encoding.isHighAccess ? 32 : encoding.width.bitWidth
+    return match.numberCount < 2 || width == 64 || match.numbers[1] >> UInt64(width) == 0
   }
 
   /// Whether a row belongs to the next dump.
