@@ -141,6 +141,8 @@ struct LinePrefix {
       length = 11
     } else if skips("haxm_info:") || skips("haxm_panic:") {
       length = skips("haxm_info:") ? 10 : 11
+    } else if skips("kvm_amd:") {
+      length = 8
     } else if skips("kvm:") {
       length = 4
     } else if skips("kern") {

@@ -65,14 +65,16 @@ struct SharedDumpExplanationTests {
 
 /// The only dump in a file of the dumps' folder.
 func sharedDump(_ name: String) -> Dump? {
+  let all = dumps(in: sharedBytes(name))
+  return all.count == 1 ? all[0] : nil
+}
+
+/// A file of the dumps' folder.
+func sharedBytes(_ name: String) -> [UInt8] {
   let tests = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
-  guard let file = fopen("/\(tests)/VMCSDumpTests/Dumps/\(name).txt", "r") else { return nil }
+  guard let file = fopen("/\(tests)/VMCSDumpTests/Dumps/\(name).txt", "r") else { return [] }
   defer { fclose(file) }
-  var reader = DumpReader()
   var bytes: [UInt8] = []
   while case let byte = getc(file), byte != EOF { bytes.append(UInt8(truncatingIfNeeded: byte)) }
-  var dumps: [Dump] = []
-  bytes.withUnsafeBufferPointer { reader.read($0) { dumps.append($0) } }
-  reader.finish { dumps.append($0) }
-  return dumps.count == 1 ? dumps[0] : nil
+  return bytes
 }
