@@ -174,6 +174,38 @@ requirements: ## List the requirements, the tests named after each, and those wi
 	    else { missing++; print "       NOT COVERED, and no reason given" } } \
 	  END { print covered + 0 " of " total " requirements covered"; exit missing > 0 }' - Specification/Requirements.txt
 
+FUZZ_TIME ?= 600
+
+.PHONY: fuzz-dump
+fuzz-dump: ## Read mutated dumps with libFuzzer for ten minutes; FUZZ_TIME=seconds for another time
+	@echo "==> Building the fuzzer"
+	@mkdir -p build/fuzz/corpus build/fuzz/found && cp Tests/VMCSDumpTests/Dumps/*.txt build/fuzz/corpus/
+	@options="-swift-version 6 -O -wmo -parse-as-library -sanitize=fuzzer,address -I build/fuzz -I Sources/CVMX/include"; \
+	swiftc $$options -enable-experimental-feature Lifetimes -module-name VMCS -emit-module \
+	  -emit-module-path build/fuzz/VMCS.swiftmodule -c $$(find Sources/VMCS -name '*.swift') -o build/fuzz/VMCS.o; \
+	swiftc $$options -module-name VMCSDump -emit-module -emit-module-path build/fuzz/VMCSDump.swiftmodule \
+	  -c Sources/VMCSDump/*.swift -o build/fuzz/VMCSDump.o; \
+	swiftc $$options -module-name DumpFuzz Tests/Fuzz/DumpFuzz.swift build/fuzz/VMCS.o build/fuzz/VMCSDump.o \
+	  -o build/fuzz/dump-fuzz 2> /dev/null
+	@echo "==> Fuzzing for $(FUZZ_TIME) seconds"
+	@SWIFT_BACKTRACE=enable=no build/fuzz/dump-fuzz -max_total_time=$(FUZZ_TIME) -max_len=16384 -rss_limit_mb=512 \
+	  -timeout=5 -artifact_prefix=build/fuzz/found/ build/fuzz/corpus
+
+.PHONY: benchmark-dump
+benchmark-dump: build ## Measure how fast dumps are found and explained, and what memory it takes
+	@$(call install,time)
+	@mkdir -p build/benchmark; cd build/benchmark; \
+	awk 'BEGIN { for (i = 0; i < 2500000; i++) printf "Jun 24 17:25:%02d host kernel: [%5d.%06d] usb 1-1: new device number %d, RIP: 0010:f+0x%x CS: x\n", i % 60, i / 1000, i, i, i }' > log.txt; \
+	for i in $$(seq 1000); do cat $(CURDIR)/Tests/VMCSDumpTests/Dumps/{kvm-gdtr-base,kvm-healthy,kvm-sti-blocking-after-smi,xen-nested-vmlaunch-error-7}.txt; done > dumps.txt; \
+	measure() { \
+	  /usr/bin/time -q -o time.txt -f '%e %M' $(CURDIR)/$(SKEP) explain "$$2" > /dev/null 2>&1 || [ $$? -le 2 ]; \
+	  awk -v what="$$1" -v amount="$$3" -v unit="$$4" '{ printf "%-28s %8.3f s", what, $$1; if (amount) printf "  %8.0f %s", amount / $$1, unit; printf "  %3d MiB\n", $$2 / 1024 }' time.txt; \
+	}; \
+	measure "one dump" $(CURDIR)/Tests/VMCSDumpTests/Dumps/kvm-gdtr-base.txt; \
+	measure "a log without dumps" log.txt $$(($$(stat -c %s log.txt) / 1000000)) MB/s; \
+	measure "4000 dumps" dumps.txt 4000 dumps/s; \
+	rm -f log.txt dumps.txt time.txt
+
 .PHONY: format
 format: ## Format all Swift sources
 	@$(SWIFT) format -i -r -p Sources Tests Package.swift $(wildcard Hypervisor/Sources Hypervisor/Package.swift)

@@ -66,7 +66,12 @@ struct DumpTarget: Equatable, Sendable {
   /// The most bits that the number can have.
   var bitWidth: Int {
     if isDescriptorFlags { return 32 }
-    return field?.width.bitWidth ?? 64
+    if let field { return field.width.bitWidth }
+    switch (claim, other) {
+    case (.exitReason, _), (.instructionError, _), (_, .msrIndex): return 32
+    case (_, .basicExitReason), (_, .entryFailureReason): return 16
+    default: return 64
+    }
   }
 }
 

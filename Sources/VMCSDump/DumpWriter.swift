@@ -34,7 +34,7 @@ public struct DumpWriter {
 
   /// The fields that a form has a place for.
   public func fields(of form: Form) -> [VMCSFieldEncoding] {
-    guard form.format != nil else { return VMCSFieldDescription.all.map(\.encoding) }
+    guard form.format != nil else { return VMCSFieldDescription.all.map { $0.encoding } }
     var fields: [VMCSFieldEncoding] = []
     forEachRow(of: form, isKnown: { _ in true }) { row in
       for target in row.targets { if let field = target.field { fields.append(field) } }
@@ -70,7 +70,7 @@ public struct DumpWriter {
   private func forEachRow(of form: Form, isKnown: (VMCSFieldEncoding) -> Bool, _ body: (DumpRow) -> Void) {
     var printed: [VMCSFieldEncoding] = []
     for row in rows.all where row.format == form.format && form.prints(row, rows) {
-      let fields = row.targets.compactMap(\.field)
+      let fields = row.targets.compactMap { $0.field }
       if fields.isEmpty {
         if row.text.isHeadline { body(row) }
       } else if fields.allSatisfy({ isKnown($0) && !printed.contains($0) }) {

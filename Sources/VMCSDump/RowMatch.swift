@@ -62,11 +62,11 @@ struct RowMatch {
         textPosition += 1
       case UInt8(ascii: "%"):
         // The digits after "%" are skipped by `readHexadecimal`.
-        let index = firstTarget + numberCount
-        let width = index < row.targets.count ? row.targets[index].bitWidth : 64
-        guard numberCount < 8, readHexadecimal(text, length, line, bitWidth: width) else { return .difference }
+        guard numberCount < 8, readHexadecimal(text, length, line, bitWidth: width(row, firstTarget)) else {
+          return .difference
+        }
       case UInt8(ascii: "#"):
-        guard numberCount < 8, readDecimal(line) else { return .difference }
+        guard numberCount < 8, readDecimal(line, bitWidth: width(row, firstTarget)) else { return .difference }
         textPosition += 1
       case UInt8(ascii: "0") where isOptionalBase(text, length):
         if line.has("0x", at: linePosition) || line.has("0X", at: linePosition) { linePosition += 2 }
@@ -90,6 +90,12 @@ struct RowMatch {
     // A text that ends in the middle of a word of the line is another text.
     if linePosition < line.count, isWord(line[linePosition]), isWord(text[length - 1]) { return .difference }
     return .complete
+  }
+
+  /// The most bits that the next number can have.
+  private func width(_ row: DumpRow, _ firstTarget: Int) -> Int {
+    let index = firstTarget + numberCount
+    return index < row.targets.count ? row.targets[index].bitWidth : 64
   }
 
   /// Whether the row's text goes on with "0x%".
@@ -124,7 +130,7 @@ struct RowMatch {
     return true
   }
 
-  private mutating func readDecimal(_ line: TextLine) -> Bool {
+  private mutating func readDecimal(_ line: TextLine, bitWidth: Int) -> Bool {
     var (number, digits, next) = (UInt64(0), 0, linePosition)
     while next < line.count, isDigit(line[next]) {
       guard digits < 18 else { return false }
@@ -132,7 +138,7 @@ struct RowMatch {
       digits += 1
       next += 1
     }
-    guard digits > 0 else { return false }
+    guard digits > 0, bitWidth == 64 || number >> UInt64(bitWidth) == 0 else { return false }
     linePosition = next
     numbers[numberCount] = number
     numberCount += 1

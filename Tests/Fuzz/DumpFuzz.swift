@@ -4,6 +4,7 @@ import VMCSDump
 // A target for libFuzzer: any bytes are read, whole and in pieces, and both readings are the same.
 // `make fuzz-dump` builds and runs it.
 
+/// Reads one input; what libFuzzer calls.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
   let bytes = UnsafeBufferPointer(start: start, count: count)

@@ -151,4 +151,17 @@ struct SurroundingsTests {
     let text = printed.flatMap { writer.text(of: $0, as: form) }
     #expect(dumps(in: text).map(\.allValues) == printed.map(\.allValues))
   }
+
+  @Test(
+    "Numbers that are cut or do not fit are not read",
+    arguments: [
+      "vm exit[0]\n\texit_reason\t20000000000\n", "VMCS: 1\nVPID: 65536\n", "vmwrite(0x0000, 0x10000);\n",
+      "haxm_warning: 0800 GUEST_ES_SELECTOR: 12345\n", "*** Guest State ***\nCR3 = 0x00000000123\n",
+      "*** Guest State ***\nCR3 = 0x00000000000000123\n", "*** Guest State ***\nCS: sel=0x10000, attr=0x0a09b\n",
+      "16-bit Control Fields\n0x00000001: 0x1\n", "vmwrite(0x2, 0x1",
+      "[ 1.0] VMCS 0a1b, last attempted VM-entry on CPU 1\n",
+    ])
+  func unfit(text: String) {
+    for dump in dumps(in: text) { #expect(dump.valueCount == 0, "\(text)") }
+  }
 }
