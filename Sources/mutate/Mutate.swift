@@ -20,10 +20,10 @@ struct Mutate: AsyncParsableCommand {
   func run() async throws {
     let mutants = try ScratchPackage(directory: scratch).build()
     let chosen = stride(from: 0, to: mutants.count, by: max(1, step)).map { mutants[$0] }
-    print("\(chosen.count) of \(mutants.count) mutants")
-    let tests = URL(fileURLWithPath: scratch).path + "/.build/debug/mutatePackageTests.xctest"
+    say("\(chosen.count) of \(mutants.count) mutants")
+    let tests = URL(fileURLWithPath: scratch).path + "/.build/release/mutatePackageTests.xctest"
     guard try await notices(0, tests) == false else {
-      print("mutate: the tests fail without any mutant")
+      say("mutate: the tests fail without any mutant")
       throw ExitCode.failure
     }
     var survivors: [ScratchPackage.Mutant] = []
@@ -35,12 +35,12 @@ struct Mutate: AsyncParsableCommand {
       while let result = try await group.next() {
         if let result {
           survivors.append(result)
-          print("survived: \(result.file):\(result.line): mutant \(result.number), \(result.what)")
+          say("survived: \(result.file):\(result.line): mutant \(result.number), \(result.what)")
         }
         if let mutant = waiting.popFirst() { group.addTask { try await survivor(mutant, tests) } }
       }
     }
-    print("\(chosen.count - survivors.count) of \(chosen.count) mutants noticed, \(survivors.count) survived")
+    say("\(chosen.count - survivors.count) of \(chosen.count) mutants noticed, \(survivors.count) survived")
     if !survivors.isEmpty { throw ExitCode.failure }
   }
 
@@ -64,4 +64,7 @@ struct Mutate: AsyncParsableCommand {
       do { try process.run() } catch { continuation.resume(throwing: error) }
     }
   }
+
+  /// Writes a line at once, into a file too.
+  private func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 }

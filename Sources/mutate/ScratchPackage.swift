@@ -27,7 +27,10 @@ struct ScratchPackage {
     try Self.manifest.write(toFile: "\(directory)/Package.swift", atomically: true, encoding: .utf8)
     let mutants = try writeChecks()
     let process = try Process.run(
-      URL(fileURLWithPath: "/usr/bin/env"), arguments: ["swift", "build", "--build-tests", "--package-path", directory])
+      URL(fileURLWithPath: "/usr/bin/env"),
+      arguments: [
+        "swift", "build", "-c", "release", "-Xswiftc", "-enable-testing", "--build-tests", "--package-path", directory,
+      ])
     process.waitUntilExit()
     guard process.terminationStatus == 0 else { throw ExitCode.failure }
     return mutants
