@@ -50,11 +50,18 @@ struct Mutate: AsyncParsableCommand {
 
   /// Whether a test fails with the mutant `number`; 0 is none.
   ///
-  /// A test that does not end counts as one that fails.
+  /// The tables come first: they are quick, and notice most.
   private func notices(_ number: Int, _ tests: String) async throws -> Bool {
+    let tables = ["--filter", "failsThatCheckAndOnlyIt|passesEveryCheck"]
+    if try await fails(number, tests, tables) { return true }
+    return try await fails(number, tests, [])
+  }
+
+  /// Whether a test fails; one that does not end counts as one that fails.
+  private func fails(_ number: Int, _ tests: String, _ options: [String]) async throws -> Bool {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["timeout", "120", tests, "--testing-library", "swift-testing"]
+    process.arguments = ["timeout", "120", tests, "--testing-library", "swift-testing"] + options
     process.environment = ProcessInfo.processInfo.environment.merging(
       ["MUTANT": String(number), "SWIFT_BACKTRACE": "enable=no"], uniquingKeysWith: { $1 })
     process.standardOutput = FileHandle.nullDevice
