@@ -161,6 +161,10 @@ drill: packages build image guest ## Make a check fail in the running hypervisor
 	@$(SKEP) run --kernel $(GUEST)/vmlinuz --initrd $(GUEST)/initrd.img --cpu-model $(CPU_MODEL) --no-metered \
 	  --drill $(CHECK) < /dev/null || [ $$? = 1 ]
 
+.PHONY: checks
+checks: ## List the VM-entry checks with the states and mutations that test each
+	@SKEP_PRINT_CHECKS=1 $(SWIFT) test --filter CheckTable 2>/dev/null | grep -E ': passes|mutations$$'
+
 .PHONY: requirements
 requirements: ## List the requirements, the tests named after each, and those without a test
 	@grep -rhoE '@(Test|Suite)\($$|@(Test|Suite)\("[^"]*"|^ *"([A-F][0-9]+ )+[^"]*"' Tests | grep -oE '"([A-F][0-9]+ )+[^"]*' | tr -d '"' | \
