@@ -20,6 +20,16 @@ extension Explanation {
       ("decoded", .object(decodedLines.map { ($0.0, .string($0.1)) })),
       ("passed", .number(UInt64(passedCount))),
       (
+        "candidates",
+        .array(
+          candidates.map { check, missing in
+            .object([
+              ("check", .string(check.id.description)), ("statement", .string(check.statement.description)),
+              ("needs", .string(missing.title)),
+            ])
+          })
+      ),
+      (
         "undecidable",
         .array(
           undecidableGroups.map { group in

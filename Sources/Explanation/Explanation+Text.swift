@@ -23,6 +23,7 @@ extension Explanation {
       for other in failed.dropFirst() { lines += ["", "  - \(Headline.sentence(other, dump))"] + details(of: other) }
     }
     lines += notes.isEmpty ? [] : [""] + notes.map { "  Note: \($0)" }
+    lines += candidateLines(style)
     lines += undecidableLines(style)
     lines += unreadLines(style)
     return lines.joined(separator: "\n") + "\n"
@@ -111,6 +112,28 @@ extension Explanation {
       let field = VMCSField.idtVectoringInformation.encoding
       lines.append(("IDT vectoring", "\(String(hexadecimal: value, digits: 8))  \(Words.event(field, value) ?? "")"))
     }
+    return lines
+  }
+
+  /// The checks that could explain a failure that nothing else does: of those that one unknown field keeps from being
+  /// decided, the ones of which something that is known applies.
+  var candidates: [(check: EntryCheck, missing: VMCSFieldEncoding)] {
+    guard let claim, claim.isFailure, failed.isEmpty else { return [] }
+    return undecidable.compactMap { check, missing in
+      guard case .field(let missing) = missing, claim.isExplained(by: check.outcome) else { return nil }
+      let others = fields(of: check).filter { $0.encoding != missing }.map { dump.contents(of: $0.encoding) }
+      return others.contains { $0 ?? 0 != 0 } && !others.contains(nil) ? (check, missing) : nil
+    }
+  }
+
+  private func candidateLines(_ style: Style) -> [String] {
+    let candidates = candidates
+    if candidates.isEmpty { return [] }
+    var lines = ["", "  " + style.strong("One more field would decide these:")]
+    for (check, missing) in candidates.prefix(8) {
+      lines.append("    \(missing.title): \(check.statement)  (\(check.id))")
+    }
+    if candidates.count > 8 { lines.append("    and \(candidates.count - 8) more") }
     return lines
   }
 

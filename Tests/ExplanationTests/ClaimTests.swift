@@ -26,6 +26,15 @@ struct ClaimTests {
     #expect(explanation.isConsistent == nil)
   }
 
+  @Test("What one more field would decide is offered where nothing explains the failure")
+  func candidates() throws {
+    let dump = try #require(sharedDump("bhyve-ia32e-control-partial"))
+    let candidates = Explanation(dump).candidates
+    #expect(candidates.contains { $0.check.id.description == "guest.cr0.pg-for-ia-32e-mode" })
+    #expect(candidates.allSatisfy { dump[$0.missing] == nil })
+    #expect(Explanation(try #require(sharedDump("kvm-gdtr-base"))).candidates.isEmpty)
+  }
+
   @Test("An AMD processor's VMCB is named as such")
   func vmcb() throws {
     let text = "[ 1.0] kvm_amd: VMCB 00000000a, last attempted VMRUN on CPU 3\n[ 1.0] kvm_amd: VMCB Control Area:\n"
