@@ -7,17 +7,27 @@ import VMCS
 public struct CPUIDPolicy: Sendable {
   /// The frequency of the guest's time-stamp counter, in kHz; 0 if it is not known.
   public var tscFrequency: UInt32
-  /// Whether the guest has a local APIC.
+  /// Whether the guest has a local APIC, with x2APIC mode and a TSC-deadline timer.
   public var hasLocalAPIC: Bool
+  /// The x2APIC ID of the logical processor, below `logicalProcessorCount`; shown with a local APIC.
+  public var apicID: UInt32
+  /// The number of logical processors, 1 to 255, which the guest sees as the cores of one package; shown with a local
+  /// APIC.
+  public var logicalProcessorCount: UInt32
   /// The controls, on which RDTSCP, RDPID and INVPCID depend: without theirs they cause #UD.
   let secondary: SecondaryProcessorBasedVMExecutionControls
   /// The bits that VMX operation allows in CR4.
   let allowedCR4: UInt64
 
   /// Makes the policy for guests that run with the controls of `support`.
-  public init(support: VMXSupport, tscFrequency: UInt32, hasLocalAPIC: Bool = false) {
+  public init(
+    support: VMXSupport, tscFrequency: UInt32, hasLocalAPIC: Bool = false, apicID: UInt32 = 0,
+    logicalProcessorCount: UInt32 = 1
+  ) {
     self.tscFrequency = tscFrequency
     self.hasLocalAPIC = hasLocalAPIC
+    self.apicID = apicID
+    self.logicalProcessorCount = min(max(logicalProcessorCount, 1), 255)
     secondary = support.controls.secondary
     allowedCR4 = support.capabilities.cr4.allowed1
   }
@@ -32,16 +42,19 @@ public struct CPUIDPolicy: Sendable {
       CPUIDRule(
         shown: CPUIDResult(
           eax: ~0, ebx: 0x0000_FFFF, ecx: leaf1ECX(xcr0).rawValue, edx: leaf1EDX.rawValue),
-        forced: CPUIDResult(
-          eax: 0, ebx: 0, ecx: CPUIDFeature.Leaf1ECX.hypervisor.rawValue, edx: Self.emulated.rawValue))
-    // Deterministic cache parameters, less those that count processors and cores.
+        forced: CPUIDResult(eax: 0, ebx: topology.leaf1EBX, ecx: emulatedECX.rawValue, edx: emulatedEDX.rawValue))
+    // Deterministic cache parameters, less those that count processors and cores, which are computed.
     case (4, _): CPUIDRule(shown: CPUIDResult(eax: 0x0000_3FFF, ebx: ~0, ecx: ~0, edx: 0b111))
     // ARAT: the APIC timer, which this guest does not have or which Skep emulates, never stops.
-    case (6, _): CPUIDRule(shown: CPUIDResult(eax: 1 << 2, ebx: 0, ecx: 0, edx: 0))
+    case (6, _):
+      CPUIDRule(
+        shown: CPUIDResult(eax: 1 << 2, ebx: 0, ecx: 0, edx: 0),
+        forced: CPUIDResult(eax: hasLocalAPIC ? 1 << 2 : 0, ebx: 0, ecx: 0, edx: 0))
     case (7, 0):
       CPUIDRule(
         shown: CPUIDResult(
-          eax: ~0, ebx: leaf7EBX(xcr0).rawValue, ecx: leaf7ECX(xcr0).rawValue, edx: leaf7EDX(xcr0).rawValue))
+          eax: ~0, ebx: leaf7EBX(xcr0).rawValue, ecx: leaf7ECX(xcr0).rawValue, edx: leaf7EDX(xcr0).rawValue),
+        forced: CPUIDResult(eax: 0, ebx: CPUIDFeature.Leaf7EBX.tscADJUST.rawValue, ecx: 0, edx: 0))
     case (7, 1):
       CPUIDRule(shown: CPUIDResult(eax: leaf7Subleaf1EAX(xcr0).rawValue, ebx: 0, ecx: 0, edx: 0))
     // XSAVES needs a control and IA32_XSS, XFD its MSRs.
@@ -59,21 +72,34 @@ public struct CPUIDPolicy: Sendable {
     // Invariant TSC: an offset does not change the rate.
     case (0x8000_0007, _): CPUIDRule(shown: CPUIDResult(eax: 0, ebx: 0, ecx: 0, edx: 1 << 8))
     case (0x8000_0008, _): CPUIDRule(shown: CPUIDResult(eax: 0xFFFF, ebx: 0, ecx: 0, edx: 0))
-    // Hidden: 3 serial number, 5 MONITOR, 9 DCA, 0xA performance monitoring, 0xB topology; and by the highest leaf,
+    // Hidden: 3 serial number, 5 MONITOR, 9 DCA, 0xA performance monitoring; computed: 0xB topology; and by the highest leaf,
     // which is 0xD: 0xF and 0x10 RDT, 0x12 SGX, 0x14 Intel PT, 0x15 and 0x16 frequencies, which need not be the TSC's,
     // 0x1F topology.
     default: CPUIDRule(shown: .zero)
     }
   }
 
-  /// What Skep emulates, so that the guest has it on every processor.
-  private static var emulated: CPUIDFeature.Leaf1EDX { [.mce, .mca, .mtrr] }
+  /// How the guest's logical processors are numbered.
+  var topology: CPUIDTopology {
+    CPUIDTopology(apicID: hasLocalAPIC ? apicID : 0, count: hasLocalAPIC ? logicalProcessorCount : 1)
+  }
+
+  /// What Skep emulates of CPUID.01H:ECX, so that the guest has it on every processor.
+  private var emulatedECX: CPUIDFeature.Leaf1ECX { hasLocalAPIC ? [.hypervisor, .x2APIC, .tscDeadline] : .hypervisor }
+
+  /// What Skep emulates of CPUID.01H:EDX, likewise; HTT is that there are several logical processors.
+  private var emulatedEDX: CPUIDFeature.Leaf1EDX {
+    var emulated: CPUIDFeature.Leaf1EDX = [.mce, .mca, .mtrr]
+    if hasLocalAPIC { emulated.insert(.apic) }
+    if topology.count > 1 { emulated.insert(.htt) }
+    return emulated
+  }
 
   /// What the guest sees of CPUID.01H:ECX.
   ///
   /// Hidden: DTES64, DS-CPL (no debug store); MONITOR; VMX; SMX; EIST, TM2 (power and temperature are the host's);
-  /// CNXT-ID; SDBG; xTPR; PDCM (no performance monitoring); DCA; x2APIC, TSC-deadline (no local APIC that has them).
-  /// OSXSAVE is computed.
+  /// CNXT-ID; SDBG; xTPR; PDCM (no performance monitoring); DCA.
+  /// x2APIC and TSC-deadline depend on the local APIC. OSXSAVE is computed.
   private func leaf1ECX(_ xcr0: UInt64) -> CPUIDFeature.Leaf1ECX {
     var shown: CPUIDFeature.Leaf1ECX = [
       .sse3, .pclmulqdq, .ssse3, .cmpxchg16b, .pcid, .sse41, .sse42, .movbe, .popcnt, .aesni, .rdrand,
@@ -85,19 +111,17 @@ public struct CPUIDPolicy: Sendable {
 
   /// What the guest sees of CPUID.01H:EDX.
   ///
-  /// Hidden: PSN; DS; ACPI, TM, PBE (temperature is the host's); HTT (one logical processor).
+  /// Hidden: PSN; DS; ACPI, TM, PBE (temperature is the host's). APIC and HTT do not depend on the processor.
   private var leaf1EDX: CPUIDFeature.Leaf1EDX {
-    var shown: CPUIDFeature.Leaf1EDX = [
+    [
       .fpu, .vme, .de, .pse, .tsc, .msr, .pae, .mce, .cx8, .sep, .mtrr, .pge, .mca, .cmov, .pat, .pse36, .clfsh, .mmx,
       .fxsr, .sse, .sse2, .ss,
     ]
-    if hasLocalAPIC { shown.insert(.apic) }
-    return shown
   }
 
   /// What the guest sees of CPUID.(EAX=07H,ECX=0):EBX.
   ///
-  /// Hidden: TSC_ADJUST, RDT, Intel PT (their MSRs are not emulated); SGX; HLE and RTM (an abort depends on what the host
+  /// Hidden: RDT, Intel PT (their MSRs are not emulated); SGX; HLE and RTM (an abort depends on what the host
   /// does); MPX (not in XCR0).
   private func leaf7EBX(_ xcr0: UInt64) -> CPUIDFeature.Leaf7EBX {
     var shown: CPUIDFeature.Leaf7EBX = [

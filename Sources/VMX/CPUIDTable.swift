@@ -1,6 +1,6 @@
 import VMCS
 
-/// What CPUID returns to a guest, worked out once, in one page of memory.
+/// What CPUID returns to a guest, worked out once for each of its vCPUs, in one page of memory.
 ///
 /// A lookup is an index and a copy. The bits that depend on the guest's CR4 and XCR0 are filled in by the lookup, and only
 /// the leaves that have such bits ask for them.
@@ -20,7 +20,8 @@ public struct CPUIDTable {
   public init<P: VMXProcessor>(in memory: UnsafeMutableRawPointer, policy: CPUIDPolicy, on processor: P) {
     memory.initializeMemory(as: UInt8.self, repeating: 0, count: PagePool.pageSize)
     entries = memory.assumingMemoryBound(to: CPUIDResult.self)
-    highestBasicLeaf = min(processor.cpuid(0, 0).eax, Slot.highestBasicLeaf)
+    // x2APIC mode comes with leaf 0BH.
+    highestBasicLeaf = min(max(processor.cpuid(0, 0).eax, policy.hasLocalAPIC ? 0xB : 0), Slot.highestBasicLeaf)
     highestExtendedLeaf = min(processor.cpuid(0x8000_0000, 0).eax, Slot.highestExtendedLeaf)
     supportedXCR0 = XSAVEArea.supportedXCR0(on: processor, allowedCR4: policy.allowedCR4)
 
@@ -56,6 +57,7 @@ public struct CPUIDTable {
     case 7:
       result = entry(Slot.leaf7, Slot.leaf7Count, subleaf)
       if subleaf == 0 && cr4().pke { result.ecx |= 1 << 4 }
+    case 0xB: result = leafB(subleaf)
     case 0xD: result = leafD(subleaf, xcr0())
     default: break
     }
@@ -96,6 +98,21 @@ public struct CPUIDTable {
     return result
   }
 
+  @usableFromInline @inline(never)
+  func leafB(_ subleaf: UInt32) -> CPUIDResult {
+    var result = entries[Slot.leafB + Int(min(subleaf, UInt32(Slot.leafBCount - 1)))]
+    // Without a local APIC there is no topology.
+    if entries[Slot.leafB].ebx != 0 { result.ecx |= subleaf & 0xFF }
+    return result
+  }
+
+  /// Shows or hides the local APIC in leaf 1, as IA32_APIC_BASE.EN does, for a guest that has one.
+  public func setLocalAPICEnabled(_ isEnabled: Bool) {
+    var features = CPUIDFeature.Leaf1EDX(rawValue: entries[Slot.basic + 1].edx)
+    if isEnabled { features.insert(.apic) } else { features.remove(.apic) }
+    entries[Slot.basic + 1].edx = features.rawValue
+  }
+
   private var xsaveArea: XSAVEArea { XSAVEArea(components: UnsafePointer(entries + Slot.leafD)) }
 
   /// Fills in what the processor's own values do not decide.
@@ -108,6 +125,13 @@ public struct CPUIDTable {
       eax: UInt32(truncatingIfNeeded: supportedXCR0), ebx: 0,
       ecx: supportedXCR0 == 0 ? 0 : xsaveArea.standardSize(supportedXCR0),
       edx: UInt32(truncatingIfNeeded: supportedXCR0 >> 32))
+
+    for index in 0..<Slot.leaf4Count {
+      entries[Slot.leaf4 + index].eax = policy.topology.leaf4EAX(entries[Slot.leaf4 + index].eax)
+    }
+    if policy.hasLocalAPIC {
+      for level in 0..<Slot.leafBCount { entries[Slot.leafB + level] = policy.topology.leafB(level) }
+    }
 
     // The extended page tables translate 48 bits, and without LA57 so do the guest's own.
     let widths = entries[Slot.extended + 8].eax
@@ -162,6 +186,8 @@ public struct CPUIDTable {
     @usableFromInline static var leaf7Count: Int { 2 }
     @usableFromInline static var leafD: Int { 0x50 }
     @usableFromInline static var leafDCount: Int { 10 }
+    @usableFromInline static var leafB: Int { 0x60 }
+    @usableFromInline static var leafBCount: Int { 3 }
   }
 
   /// The processor's CPUID seen through the policy; a leaf that the processor does not have is 0.

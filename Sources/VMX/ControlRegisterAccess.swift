@@ -4,7 +4,7 @@ extension LoadedVCPU {
   /// Emulates the control-register access of the exit (SDM, "MOV—Move to/from Control Registers").
   ///
   /// Only what the masks make exit comes here: MOV to CR0 that changes a bit the host owns, MOV to CR4 likewise, and MOV
-  /// to and from CR8.
+  /// to and from CR8. After MOV to CR8 the caller evaluates what `taskPriority` masks.
   ///
   /// - Parameters:
   ///   - access: the exit qualification.
@@ -23,10 +23,10 @@ extension LoadedVCPU {
     case (movToControlRegister, 8):
       let value = operand(index)
       if value > 15 { return raise(.generalProtection) }
-      state.cr8 = value
+      taskPriority = UInt8(truncatingIfNeeded: value << 4)
       advance()
     case (movFromControlRegister, 8):
-      setGeneralPurposeRegister(index, to: state.cr8)
+      setGeneralPurposeRegister(index, to: UInt64(taskPriority >> 4))
       advance()
     default: raise(.generalProtection)
     }

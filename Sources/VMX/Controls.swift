@@ -35,14 +35,19 @@ extension ControlWords {
   /// Finds the control words with which Skep runs a guest on a processor with `capabilities`.
   ///
   /// Throws `.controls` for a word that the processor does not allow.
-  public init(for capabilities: VMXCapabilities) throws(UnsupportedProcessor) {
+  ///
+  /// - Parameter options: controls that the processor has, as `OptionalControls.supported(by:)` gives them.
+  public init(
+    for capabilities: VMXCapabilities, options: OptionalControls = []
+  ) throws(UnsupportedProcessor) {
     let (settings, defaults) = (capabilities.settings, capabilities.defaults)
     let pat = Self.canSwitchPAT(settings)
     // First, because the lack of EPT says more about an old processor than what else it lacks.
-    let secondary = try Self.secondaryNeeds.value(.secondary, capabilities.secondary, defaults: capabilities.secondary)
+    let secondary = try Self.secondaryNeeds(options).value(
+      .secondary, capabilities.secondary, defaults: capabilities.secondary)
     self.init(
-      pinBased: try Self.pinBasedNeeds.value(.pin, settings.pinBased, defaults: defaults.pinBased),
-      primary: try Self.primaryNeeds.value(.primary, settings.primary, defaults: defaults.primary),
+      pinBased: try Self.pinBasedNeeds(options).value(.pin, settings.pinBased, defaults: defaults.pinBased),
+      primary: try Self.primaryNeeds(options).value(.primary, settings.primary, defaults: defaults.primary),
       secondary: secondary,
       exit: try Self.exitNeeds(pat: pat).value(.exit, settings.exit, defaults: defaults.exit),
       entry: try Self.entryNeeds(pat: pat).value(.entry, settings.entry, defaults: defaults.entry))
@@ -51,24 +56,28 @@ extension ControlWords {
   /// Whether VM entries and VM exits switch IA32_PAT, so that the guest has its own in the processor.
   public var switchesPAT: Bool { entry.contains(.loadIA32PAT) }
 
-  static var pinBasedNeeds: ControlNeeds<PinBasedVMExecutionControls> {
-    ControlNeeds(required: [.externalInterruptExiting, .nmiExiting, .virtualNMIs])
+  static func pinBasedNeeds(_ options: OptionalControls) -> ControlNeeds<PinBasedVMExecutionControls> {
+    ControlNeeds(
+      required: options.pinBased.union([.externalInterruptExiting, .nmiExiting, .virtualNMIs]),
+      dynamic: options.contains(.activateVMXPreemptionTimer) ? [.activateVMXPreemptionTimer] : [])
   }
 
-  /// CR8 exits, because without a local APIC of its own the guest would reach the task priority of the host's.
-  static var primaryNeeds: ControlNeeds<PrimaryProcessorBasedVMExecutionControls> {
+  static func primaryNeeds(_ options: OptionalControls) -> ControlNeeds<PrimaryProcessorBasedVMExecutionControls> {
     ControlNeeds(
-      required: [
-        .hltExiting, .useTSCOffsetting, .mwaitExiting, .monitorExiting, .rdpmcExiting, .cr8LoadExiting,
-        .cr8StoreExiting, .unconditionalIOExiting, .useMSRBitmaps, .activateSecondaryControls,
-      ],
+      required: options.primary.union([
+        .hltExiting, .useTSCOffsetting, .mwaitExiting, .monitorExiting, .rdpmcExiting, .unconditionalIOExiting,
+        .useMSRBitmaps, .activateSecondaryControls,
+      ]),
       dynamic: [.interruptWindowExiting, .nmiWindowExiting],
       forbidden: [.cr3LoadExiting, .cr3StoreExiting, .useIOBitmaps])
   }
 
-  static var secondaryNeeds: ControlNeeds<SecondaryProcessorBasedVMExecutionControls> {
+  static func secondaryNeeds(
+    _ options: OptionalControls
+  ) -> ControlNeeds<SecondaryProcessorBasedVMExecutionControls> {
     ControlNeeds(
-      required: [.enableEPT, .unrestrictedGuest],
+      required: options.secondary(in: .xAPIC).union([.enableEPT, .unrestrictedGuest]),
+      dynamic: options.contains(.virtualizeX2APICMode) ? [.virtualizeX2APICMode] : [],
       forbidden: [.descriptorTableExiting],
       optional: [.enableVPID, .enableRDTSCP, .enableINVPCID, .wbinvdExiting])
   }

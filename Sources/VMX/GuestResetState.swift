@@ -1,10 +1,31 @@
 import VMCS
 
-/// The guest's registers after power-up (SDM, "Processor State After Power-up, Reset, or INIT").
+/// The guest's registers after power-up and after INIT (SDM, "Processor State After Power-up, Reset, or INIT").
 enum GuestResetState {
-  /// Writes the guest-state area.
+  /// EDX: family 6.
+  static var signature: UInt64 { 0x600 }
+  /// CR0 after power-up: CD, NW and ET.
+  static var cr0: UInt64 { 0x6000_0010 }
+  /// CD and NW of CR0, which INIT leaves alone.
+  static var kept: UInt64 { 0x6000_0000 }
+
+  /// Writes the guest-state area as after power-up.
   static func write<P: VMXProcessor>(to vmcs: borrowing CurrentVMCS<P>, settings: VCPUSettings) {
-    let cr0: UInt64 = 0x6000_0010
+    writeRegisters(to: vmcs, settings: settings, cr0: cr0)
+    vmcs[.guestIA32SYSENTERCS] = 0
+    vmcs[.guestIA32SYSENTERESP] = 0
+    vmcs[.guestIA32SYSENTEREIP] = 0
+    vmcs[.guestIA32EFER] = IA32EFER(rawValue: 0)
+    if settings.controls.entry.contains(.loadIA32PAT) { vmcs[.guestIA32PAT] = IA32PAT(rawValue: 0x0007_0406_0007_0406) }
+    vmcs[.vmcsLinkPointer] = PhysicalAddress(~0)
+    writeNonRegisterState(to: vmcs)
+  }
+
+  /// Writes the control registers, the debug registers, RSP, RIP, RFLAGS and the segments, with `cr0` for what the guest
+  /// sees of CR0.
+  static func writeRegisters<P: VMXProcessor>(
+    to vmcs: borrowing CurrentVMCS<P>, settings: VCPUSettings, cr0: UInt64
+  ) {
     vmcs[.guestCR0] = CR0(rawValue: settings.cr0.live(cr0))
     vmcs[.cr0ReadShadow] = CR0(rawValue: cr0)
     vmcs[.guestCR3] = 0
@@ -15,18 +36,14 @@ enum GuestResetState {
     vmcs[.guestRIP] = 0xFFF0
     vmcs[.guestRFLAGS] = RFLAGS(rawValue: 2)
     writeSegments(to: vmcs)
-
     vmcs[.guestIA32DEBUGCTL] = IA32DEBUGCTL(rawValue: 0)
-    vmcs[.guestIA32SYSENTERCS] = 0
-    vmcs[.guestIA32SYSENTERESP] = 0
-    vmcs[.guestIA32SYSENTEREIP] = 0
-    vmcs[.guestIA32EFER] = IA32EFER(rawValue: 0)
-    if settings.controls.entry.contains(.loadIA32PAT) { vmcs[.guestIA32PAT] = IA32PAT(rawValue: 0x0007_0406_0007_0406) }
+  }
 
+  /// Makes the processor active, with nothing blocked and nothing pending.
+  static func writeNonRegisterState<P: VMXProcessor>(to vmcs: borrowing CurrentVMCS<P>) {
     vmcs[.guestActivityState] = .active
     vmcs[.guestInterruptibilityState] = GuestInterruptibilityState(rawValue: 0)
     vmcs[.guestPendingDebugExceptions] = PendingDebugExceptions(rawValue: 0)
-    vmcs[.vmcsLinkPointer] = PhysicalAddress(~0)
     vmcs[.guestPDPTE0] = 0
     vmcs[.guestPDPTE1] = 0
     vmcs[.guestPDPTE2] = 0

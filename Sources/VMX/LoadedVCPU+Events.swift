@@ -88,7 +88,7 @@ extension LoadedVCPU {
     vmcs[.guestInterruptibilityState] = interruptibility
   }
 
-  private mutating func setWindows(interrupt: Bool, nmi: Bool) {
+  mutating func setWindows(interrupt: Bool, nmi: Bool) {
     var controls = state.primaryControls.subtracting(VCPUState<P>.windows)
     if interrupt { controls.insert(.interruptWindowExiting) }
     if nmi { controls.insert(.nmiWindowExiting) }

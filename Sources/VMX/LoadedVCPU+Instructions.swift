@@ -23,9 +23,21 @@ extension LoadedVCPU {
   public var watchedCR4: CR4 { state.cr4 }
 
   /// Gives the guest's time-stamp counter the value that its WRMSR wants, by the TSC offset.
+  ///
+  /// IA32_TSC_ADJUST moves with it (SDM, "IA32_TSC_ADJUST Register Support").
   public mutating func setTimestampCounter(to value: UInt64) {
     vmcs[.tscOffset] = value &- state.processor.timestampCounter
   }
+
+  /// IA32_TSC_ADJUST: by how much the guest has moved its time-stamp counter from where all its vCPUs begin.
+  public var timestampCounterAdjustment: UInt64 {
+    get { vmcs[.tscOffset] &- state.settings.tscOffset }
+    nonmutating set { vmcs[.tscOffset] = state.settings.tscOffset &+ newValue }
+  }
+
+  /// What is added to the host's time-stamp counter for the guest's.
+  @inlinable
+  public var timestampCounterOffset: UInt64 { vmcs[.tscOffset] }
 
   /// Ends an RDMSR that gives the guest `value`.
   @inlinable

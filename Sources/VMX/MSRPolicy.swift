@@ -7,6 +7,10 @@ public enum MSRReadResult: Equatable, Sendable {
   case value(UInt64)
   /// The VMCS field "guest IA32_DEBUGCTL".
   case debugControl
+  /// By how much the guest has moved its time-stamp counter.
+  case timestampCounterAdjustment
+  /// What the local APIC answers.
+  case localAPIC
   /// #GP(0).
   case generalProtection
 }
@@ -18,13 +22,17 @@ public enum MSRWriteResult: Equatable, Sendable {
   case done
   /// The TSC offset changes so that the guest's time-stamp counter has this value now.
   case timestampCounter(UInt64)
+  /// The TSC offset changes so that the guest's time-stamp counter is moved by this from where all vCPUs have it.
+  case timestampCounterAdjustment(UInt64)
+  /// What the local APIC does.
+  case localAPIC
   /// The VMCS field "guest IA32_DEBUGCTL" gets this value.
   case debugControl(UInt64)
   /// #GP(0).
   case generalProtection
 }
 
-/// The MSRs of a guest that neither the processor nor the VMCS holds for it.
+/// The MSRs of a vCPU that neither the processor nor the VMCS holds for it.
 ///
 /// They follow from what `CPUIDPolicy` shows: a feature that is shown has its MSRs, and every MSR that is not named here
 /// causes #GP(0). Nothing is read from the host.
@@ -34,23 +42,35 @@ public struct MSRPolicy: Sendable {
   private var machineCheckStatus: UInt64 = 0
   private var miscellaneousEnable = Self.fastStrings | Self.btsUnavailable | Self.pebsUnavailable
   private let ratio: UInt64
+  private let hasLocalAPIC: Bool
 
   /// Makes the MSRs as they are when firmware starts an operating system.
   ///
   /// - Parameters:
   ///   - physicalAddressWidth: the number of bits of a guest-physical address, as CPUID shows it.
   ///   - tscFrequency: the frequency of the guest's time-stamp counter, in kHz.
-  public init(physicalAddressWidth: UInt8, tscFrequency: UInt32) {
+  ///   - hasLocalAPIC: whether the guest has a local APIC, which then answers for its MSRs.
+  public init(physicalAddressWidth: UInt8, tscFrequency: UInt32, hasLocalAPIC: Bool = false) {
+    self.hasLocalAPIC = hasLocalAPIC
     mtrrs = MTRRs(physicalAddressWidth: physicalAddressWidth)
     // In units of a bus clock of 100 MHz.
     ratio = UInt64(tscFrequency / 100_000) & 0xFF
+  }
+
+  /// Whether `msr` is one of the local APIC's: IA32_APIC_BASE, IA32_TSC_DEADLINE, and 800H to 8FFH, some of which are
+  /// written so often that they are worth a question of their own before `write`.
+  @inlinable @inline(__always)
+  public static func isOfLocalAPIC(_ msr: MSR) -> Bool {
+    msr.rawValue & ~0xFF == 0x800 || msr == .ia32TSCDEADLINE || msr == .ia32APICBASE
   }
 
   /// RDMSR of `msr`.
   ///
   /// It changes nothing. It is mutating because the compiler copies the whole structure, 264 bytes, to pass it otherwise.
   public mutating func read(_ msr: MSR) -> MSRReadResult {
-    switch msr {
+    if hasLocalAPIC && Self.isOfLocalAPIC(msr) { return .localAPIC }
+    return switch msr {
+    case .ia32TSCADJUST: .timestampCounterAdjustment
     case .ia32APICBASE: .value(Self.apicBase)
     case .ia32MISCENABLE: .value(miscellaneousEnable)
     case .ia32PAT: .value(pat)
@@ -68,9 +88,11 @@ public struct MSRPolicy: Sendable {
 
   /// WRMSR of `value` to `msr`.
   public mutating func write(_ msr: MSR, _ value: UInt64) -> MSRWriteResult {
+    if hasLocalAPIC && Self.isOfLocalAPIC(msr) { return .localAPIC }
     switch msr {
     case .ia32TIMESTAMPCOUNTER: return .timestampCounter(value)
-    // There is no local APIC that could be moved, enabled or disabled.
+    case .ia32TSCADJUST: return .timestampCounterAdjustment(value)
+    // Without a local APIC there is none that could be moved, enabled or disabled.
     case .ia32APICBASE: return value == Self.apicBase ? .done : .generalProtection
     case .ia32MISCENABLE: return writeMiscellaneousEnable(value)
     case .ia32PAT: return writePAT(value)

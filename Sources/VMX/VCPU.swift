@@ -79,7 +79,8 @@ public struct VCPU<P: VMXProcessor>: ~Copyable {
   }
 }
 
-/// The pages that one vCPU needs: its VMCS, its MSR bitmaps, and one for the registers outside the VMCS.
+/// The pages that one vCPU needs: its VMCS, its MSR bitmaps, its virtual-APIC page, and one for the registers outside the
+/// VMCS.
 public struct VCPUMemory {
   /// The VMCS region.
   public let vmcs: PagePool.Page
@@ -87,13 +88,16 @@ public struct VCPUMemory {
   public let msrBitmaps: PagePool.Page
   /// `GuestRegisters`, and behind them the host's RSP, for the VM-entry stub.
   public let registers: PagePool.Page
+  /// The virtual-APIC page: the registers of the guest's local APIC, which the processor and software share (SDM,
+  /// "Virtual APIC State").
+  public let virtualAPIC: PagePool.Page
 
   /// Takes the pages from `pool`; nil if it has too few.
   public init?(from pool: inout PagePool) {
-    guard let vmcs = pool.allocate(), let msrBitmaps = pool.allocate(), let registers = pool.allocate() else {
-      return nil
-    }
-    (self.vmcs, self.msrBitmaps, self.registers) = (vmcs, msrBitmaps, registers)
+    guard let vmcs = pool.allocate(), let msrBitmaps = pool.allocate(), let registers = pool.allocate(),
+      let virtualAPIC = pool.allocate()
+    else { return nil }
+    (self.vmcs, self.msrBitmaps, self.registers, self.virtualAPIC) = (vmcs, msrBitmaps, registers, virtualAPIC)
   }
 
   /// Where RSP points after a VM exit: behind the guest's registers, so that the stub can push them.

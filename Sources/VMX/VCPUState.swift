@@ -6,6 +6,17 @@ public struct VCPUSettings: Sendable {
   public var capabilities: VMXCapabilities
   /// The control words.
   public var controls: ControlWords
+  /// The optional controls, which `controls` has been made with.
+  public var options: OptionalControls
+  /// The APIC-access page, aligned to 4,096 bytes; used with "virtualize APIC accesses".
+  ///
+  /// One for all vCPUs of a guest. The extended page tables map the local APIC's page, FEE00000H, to it; nothing is ever
+  /// stored there.
+  public var apicAccessAddress = PhysicalAddress(0)
+  /// The posted-interrupt descriptor, aligned to 64 bytes; used with "process posted interrupts".
+  public var postedInterruptDescriptorAddress = PhysicalAddress(0)
+  /// The host's vector that notifies of posted interrupts; used with "process posted interrupts".
+  public var postedInterruptNotificationVector: UInt8 = 0
   /// CR0's and CR4's masks.
   public var cr0, cr4: ControlRegisterMasks
   /// The guest's extended page tables.
@@ -14,16 +25,19 @@ public struct VCPUSettings: Sendable {
   ///
   /// Used where the controls enable VPIDs.
   public var vpid: UInt16
-  /// What is added to the time-stamp counter for the guest.
+  /// What is added to the time-stamp counter for the guest while IA32_TSC_ADJUST is 0: the same for all vCPUs of a guest.
   public var tscOffset: UInt64
 
   /// Makes settings.
+  ///
+  /// - Parameter options: those of the `VMXSupport` that `controls` are from.
   public init(
-    capabilities: VMXCapabilities, controls: ControlWords, supportedCR4: UInt64, eptPointer: EPTPointer, vpid: UInt16,
-    tscOffset: UInt64
+    capabilities: VMXCapabilities, controls: ControlWords, options: OptionalControls = [], supportedCR4: UInt64,
+    eptPointer: EPTPointer, vpid: UInt16, tscOffset: UInt64
   ) {
     self.capabilities = capabilities
     self.controls = controls
+    self.options = options
     cr0 = .cr0(capabilities.cr0)
     cr4 = .cr4(capabilities.cr4, supported: supportedCR4)
     self.eptPointer = eptPointer
@@ -37,13 +51,20 @@ public struct VCPUSettings: Sendable {
 struct VCPUState<P: VMXProcessor> {
   @usableFromInline let processor: P
   @usableFromInline let registers: UnsafeMutablePointer<GuestRegisters>
-  let msrBitmaps: PhysicalAddress
+  let msrBitmaps: MSRBitmap
+  @usableFromInline let virtualAPIC: UnsafeMutableRawPointer
+  let virtualAPICAddress: PhysicalAddress
   @usableFromInline let settings: VCPUSettings
 
-  /// The one software shadow of the control word that changes while the guest runs.
+  /// The one software shadow of each control word that changes while the guest runs, and of the fields that would be
+  /// written often with what they hold already.
   @usableFromInline var primaryControls: PrimaryProcessorBasedVMExecutionControls {
     didSet { updateNeeds() }
   }
+  var pinBasedControls: PinBasedVMExecutionControls
+  var secondaryControls: SecondaryProcessorBasedVMExecutionControls
+  @usableFromInline var tprThreshold: UInt8 = 0
+  var eoiExitBitmaps: InlineArray<4, UInt64> = [0, 0, 0, 0]
 
   /// Whether the VMCS's launch state is "launched", so that VMRESUME is due.
   @usableFromInline var isLaunched = false
@@ -51,9 +72,7 @@ struct VCPUState<P: VMXProcessor> {
   /// processor, where the guest uses them and the host does not.
   var cr2: UInt64 = 0
   var debugRegisters: InlineArray<4, UInt64> = [0, 0, 0, 0]
-  var dr6: UInt64 = 0xFFFF_0FF0
-  /// CR8, in the place of the local APIC's task priority that the guest does not have.
-  @usableFromInline var cr8: UInt64 = 0
+  var dr6 = Self.dr6AfterReset
   /// CR4 as the guest has set it when it last changed a bit that is owned or watched; the others may be stale.
   @usableFromInline var cr4 = CR4(rawValue: 0)
   /// The guest's XCR0, which is in the processor as well while the vCPU is loaded.
@@ -74,9 +93,13 @@ struct VCPUState<P: VMXProcessor> {
     self.settings = settings
     registers = memory.registers.pointer.bindMemory(to: GuestRegisters.self, capacity: 1)
     registers.initialize(to: GuestRegisters())
-    registers.pointee.rdx = 0x600
-    msrBitmaps = memory.msrBitmaps.address
+    registers.pointee.rdx = GuestResetState.signature
+    msrBitmaps = MSRBitmap(alreadyIn: memory.msrBitmaps)
+    virtualAPIC = memory.virtualAPIC.pointer
+    virtualAPICAddress = memory.virtualAPIC.address
     primaryControls = settings.controls.primary
+    pinBasedControls = settings.controls.pinBased
+    secondaryControls = settings.controls.secondary
   }
 
   private mutating func updateNeeds() {
@@ -95,7 +118,7 @@ struct VCPUState<P: VMXProcessor> {
     vmcs[.primaryVMExitControls] = controls.exit
     vmcs[.vmEntryControls] = controls.entry
     if controls.secondary.contains(.enableVPID) { vmcs[.virtualProcessorIdentifier] = settings.vpid }
-    vmcs[.msrBitmapsAddress] = msrBitmaps
+    vmcs[.msrBitmapsAddress] = msrBitmaps.address
     vmcs[.tscOffset] = settings.tscOffset
     vmcs[.eptPointer] = settings.eptPointer
     vmcs[.exceptionBitmap] = ExceptionBitmap(rawValue: 1 << UInt32(ExceptionVector.machineCheck.rawValue))
@@ -108,6 +131,29 @@ struct VCPUState<P: VMXProcessor> {
     vmcs[.vmEntryInterruptionInformation] = VMEntryInterruptionInformation(rawValue: 0)
     vmcs[.cr0GuestHostMask] = CR0(rawValue: settings.cr0.owned)
     vmcs[.cr4GuestHostMask] = CR4(rawValue: settings.cr4.owned)
+    writeAPICVirtualization(to: vmcs)
+  }
+
+  /// Writes the fields that exist with the optional controls only.
+  private func writeAPICVirtualization(to vmcs: borrowing CurrentVMCS<P>) {
+    let options = settings.options
+    if options.contains(.useTPRShadow) {
+      vmcs[.virtualAPICAddress] = virtualAPICAddress
+      vmcs[.tprThreshold] = TPRThreshold(rawValue: 0)
+    }
+    if options.contains(.virtualizeAPICAccesses) { vmcs[.apicAccessAddress] = settings.apicAccessAddress }
+    if options.contains(.virtualInterruptDelivery) {
+      vmcs[.eoiExitBitmap0] = 0
+      vmcs[.eoiExitBitmap1] = 0
+      vmcs[.eoiExitBitmap2] = 0
+      vmcs[.eoiExitBitmap3] = 0
+      vmcs[.guestInterruptStatus] = GuestInterruptStatus(rawValue: 0)
+    }
+    if options.contains(.processPostedInterrupts) {
+      vmcs[.postedInterruptNotificationVector] = UInt16(settings.postedInterruptNotificationVector)
+      vmcs[.postedInterruptDescriptorAddress] = settings.postedInterruptDescriptorAddress
+    }
+    if options.contains(.activateVMXPreemptionTimer) { vmcs[.vmxPreemptionTimerValue] = 0 }
   }
 
   /// The value of a register that the VMCS does not hold; nil if the VMCS holds it.
@@ -139,6 +185,13 @@ struct VCPUState<P: VMXProcessor> {
     return true
   }
 
+  /// Gives the registers that the VMCS does not hold, and that are in the processor, their values after reset.
+  mutating func clearProcessorRegisters() {
+    cr2 = 0
+    debugRegisters = [0, 0, 0, 0]
+    dr6 = Self.dr6AfterReset
+  }
+
   /// Takes what the guest has left in the processor.
   mutating func saveProcessorRegisters() {
     cr2 = processor.cr2
@@ -155,6 +208,7 @@ struct VCPUState<P: VMXProcessor> {
   }
 
   private static var osxsave: UInt64 { 1 << 18 }
+  private static var dr6AfterReset: UInt64 { 0xFFFF_0FF0 }
 
   /// Where the stub keeps a general-purpose register; nil for RSP, which is in the VMCS, and for other registers.
   private func generalPurposeRegister(_ register: GuestRegister) -> UnsafeMutablePointer<UInt64>? {

@@ -40,6 +40,16 @@ public enum VMExit: Sendable {
   case wrmsr
   /// XSETBV.
   case xsetbv
+  /// The guest's task priority fell below the TPR threshold.
+  case tprBelowThreshold
+  /// An access to the APIC-access page that the processor does not virtualize.
+  case apicAccess(APICAccessQualification)
+  /// The guest's EOI of `vector`, which the processor has virtualized; RIP is past the instruction.
+  case virtualizedEOI(vector: UInt8)
+  /// A write to the virtual-APIC page at `offset`, which the processor has made; RIP is past the instruction.
+  case apicWrite(offset: UInt16)
+  /// The VMX-preemption timer counted down to 0.
+  case preemptionTimerExpired
   /// An access that the extended page tables do not allow.
   case eptViolation(guestPhysicalAddress: UInt64, EPTViolationQualification)
   /// An entry of the extended page tables that no processor accepts: Skep's own bug.
@@ -88,6 +98,11 @@ extension VMExit {
   static func rare<P: VMXProcessor>(_ reason: ExitReason, _ vmcs: borrowing CurrentVMCS<P>) -> VMExit {
     if reason.vmEntryFailure { return .entryFailure(reason, qualification: vmcs[.exitQualification]) }
     switch reason.rawValue {
+    case 43: return .tprBelowThreshold
+    case 44: return .apicAccess(APICAccessQualification(rawValue: vmcs[.exitQualification]))
+    case 45: return .virtualizedEOI(vector: UInt8(truncatingIfNeeded: vmcs[.exitQualification]))
+    case 52: return .preemptionTimerExpired
+    case 56: return .apicWrite(offset: UInt16(truncatingIfNeeded: vmcs[.exitQualification]) & 0xFFF)
     // GETSEC; the VMX instructions; MWAIT and MONITOR; INVEPT and INVVPID, which exit whatever the privilege level is;
     // RDRAND and RDSEED cannot exit here; ENCLS, PCONFIG, LOADIWKEY, ENCLV, SEAMCALL, TDCALL; VMFUNC; RSM.
     case 11, 17...27, 36, 39, 50, 53, 59, 60, 65, 69, 70, 76, 77: return .undefinedInstruction

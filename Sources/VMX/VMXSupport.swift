@@ -8,9 +8,15 @@ public struct VMXSupport: Equatable, Sendable {
   public let capabilities: VMXCapabilities
   /// The control words with which a vCPU begins.
   public let controls: ControlWords
+  /// The optional controls that the vCPU uses: those that were wanted and that the processor has.
+  public let options: OptionalControls
 
   /// Examines `processor`, and throws the first reason for which it cannot run guests.
-  public init<P: VMXProcessor>(of processor: P) throws(UnsupportedProcessor) {
+  ///
+  /// - Parameter wanted: the optional controls to use if the processor has them.
+  public init<P: VMXProcessor>(
+    of processor: P, wanting wanted: OptionalControls = []
+  ) throws(UnsupportedProcessor) {
     guard processor.cpuid(1, 0).ecx & CPUIDFeature.Leaf1ECX.vmx.rawValue != 0 else {
       throw .noVMX(vendor: processor.cpuid(0, 0))
     }
@@ -21,7 +27,8 @@ public struct VMXSupport: Equatable, Sendable {
     let basic = capabilities.basic
     guard basic.vmcsRegionSize <= VMCSRegion<P>.byteCount else { throw .regionSize(Int(basic.vmcsRegionSize)) }
     guard basic.memoryType == .writeBack else { throw .memoryType(basic.memoryType) }
-    controls = try ControlWords(for: capabilities)
+    options = wanted.supported(by: capabilities)
+    controls = try ControlWords(for: capabilities, options: options)
 
     var missing = IA32VMXEPTVPIDCAP(rawValue: 0)
     missing.supportsPageWalkLength4 = !capabilities.eptAndVPID.supportsPageWalkLength4

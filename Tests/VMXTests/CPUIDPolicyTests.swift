@@ -27,7 +27,7 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
     .init(4, 3, .eax, [0...13]), .init(4, 3, .ebx, [0...31]), .init(4, 3, .ecx, [0...31]), .init(4, 3, .edx, [0...2]),
     .init(6, 0, .eax, [2...2]),
     .init(7, 0, .eax, [0...0]),
-    .init(7, 0, .ebx, [0...0, 3...3, 5...10, 13...13, 16...21, 23...24, 26...31]),
+    .init(7, 0, .ebx, [0...1, 3...3, 5...10, 13...13, 16...21, 23...24, 26...31]),
     .init(7, 0, .ecx, [0...3, 6...6, 8...12, 14...14, 22...22, 25...25, 27...28]),
     .init(7, 0, .edx, [2...4, 8...8, 14...14, 23...23]),
     .init(7, 1, .eax, [0...2, 4...6, 10...12, 23...23]),
@@ -83,7 +83,8 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
     let result = cpuid(leaf)
     // The hypervisor bit; MCE, MTRR and MCA, which Skep emulates.
     let invented: UInt32 = leaf == 1 ? 1 << 7 | 1 << 12 | 1 << 14 : 0
-    #expect(result.eax == 0 && result.ebx == 0)
+    // TSC_ADJUST too.
+    #expect(result.eax == 0 && result.ebx == (leaf == 7 ? 1 << 1 : 0))
     #expect(result.ecx == (leaf == 1 ? 1 << 31 : 0) && result.edx == invented)
   }
 
@@ -96,7 +97,7 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
       let (guest, host) = (cpuid(leaf), cpuid.processor.cpuid(leaf, 0))
       #expect(guest.ecx & ~(host.ecx | (leaf == 1 ? 1 << 31 : 0)) == 0)
       #expect(guest.edx & ~(host.edx | (leaf == 1 ? 0x5080 : 0)) == 0)
-      #expect(guest.ebx & ~host.ebx == 0)
+      #expect(guest.ebx & ~(host.ebx | (leaf == 7 ? 1 << 1 : 0)) == 0)
     }
   }
 
@@ -113,10 +114,73 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
     }
   }
 
-  @Test("The local APIC is shown if the guest has one", arguments: [false, true])
-  func localAPIC(_ hasLocalAPIC: Bool) throws {
-    let edx = try CPUIDFixture(.allOnes, hasLocalAPIC: hasLocalAPIC)(1).edx
-    #expect(edx >> 9 & 1 == (hasLocalAPIC ? 1 : 0))
+  @Test(
+    "The local APIC, x2APIC, TSC-deadline and ARAT are shown if the guest has one, whatever the processor has",
+    arguments: [false, true], [ProcessorModel.Configuration.allOnes, .sandyBridge])
+  func localAPIC(_ hasLocalAPIC: Bool, _ configuration: ProcessorModel.Configuration) throws {
+    let cpuid = try CPUIDFixture(configuration, hasLocalAPIC: hasLocalAPIC)
+    let expected: UInt32 = hasLocalAPIC ? 1 : 0
+    #expect(cpuid(1).edx >> 9 & 1 == expected)
+    #expect(cpuid(1).ecx >> 21 & 1 == expected && cpuid(1).ecx >> 24 & 1 == expected)
+    if configuration.name != "all ones" { #expect(cpuid(6).eax == expected << 2) }
+  }
+
+  @Test("The APIC bit follows IA32_APIC_BASE.EN, and no other bit does")
+  func enabled() throws {
+    let cpuid = try CPUIDFixture(.skylakeX, hasLocalAPIC: true)
+    let shown = cpuid(1)
+    cpuid.table.setLocalAPICEnabled(false)
+    #expect(cpuid(1).edx == shown.edx & ~(1 << 9) && cpuid(1).ecx == shown.ecx)
+    cpuid.table.setLocalAPICEnabled(true)
+    #expect(cpuid(1) == shown)
+  }
+
+  @Test("Without a local APIC there is one processor, and no topology", arguments: [1, 4] as [UInt32])
+  func noTopology(count: UInt32) throws {
+    let cpuid = try CPUIDFixture(.allOnes, apicID: 3, count: count)
+    #expect(cpuid(1).ebx >> 16 == 0 && cpuid(1).edx >> 28 & 1 == 0 && cpuid(4).eax >> 14 == 0)
+    for subleaf in [0, 1, 2, 0xFF, ~0] as [UInt32] {
+      #expect(cpuid(0xB, subleaf) == CPUIDResult(eax: 0, ebx: 0, ecx: 0, edx: 0))
+    }
+  }
+
+  /// The number of logical processors, and the bits of an APIC ID that tell them apart.
+  static let topologies: [(count: UInt32, bits: UInt32)] = [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (255, 8)]
+
+  @Test("Logical processors are cores of one package", arguments: topologies)
+  func topology(count: UInt32, bits: UInt32) throws {
+    var configuration = ProcessorModel.Configuration.skylakeX
+    // L1 data, L1 instruction, L2, L3, and no more.
+    for (subleaf, eax) in [0x121, 0x122, 0x143, 0x163, 0].enumerated() {
+      configuration.cpuid[.init(4, UInt32(subleaf))] = CPUIDResult(
+        eax: UInt32(eax) | (eax == 0 ? 0 : 0xFFFF_C000), ebx: 1, ecx: 2, edx: 0)
+    }
+    for id in Set([0, 1, count - 1]).filter({ $0 < count }) {
+      let cpuid = try CPUIDFixture(configuration, hasLocalAPIC: true, apicID: id, count: count)
+      #expect(cpuid(1).ebx >> 24 == id)
+      #expect(cpuid(1).ebx >> 16 & 0xFF == (count > 1 ? count : 0))
+      #expect(cpuid(1).edx >> 28 & 1 == (count > 1 ? 1 : 0))
+      let cores: UInt32 = min((1 << bits) - 1, 63)
+      for subleaf in 0..<4 as Range<UInt32> {
+        let eax = cpuid(4, subleaf).eax
+        #expect(eax >> 26 == cores && eax >> 14 & 0xFFF == (subleaf == 3 ? cores : 0))
+      }
+      #expect(cpuid(4, 4).eax == 0)
+      #expect(cpuid(0xB, 0) == CPUIDResult(eax: 0, ebx: 1, ecx: 0x100, edx: id))
+      #expect(cpuid(0xB, 1) == CPUIDResult(eax: bits, ebx: count, ecx: 0x201, edx: id))
+      for subleaf in [2, 3, 0x1FF, ~0] as [UInt32] {
+        #expect(cpuid(0xB, subleaf) == CPUIDResult(eax: 0, ebx: 0, ecx: subleaf & 0xFF, edx: id))
+      }
+    }
+  }
+
+  @Test("A guest with a local APIC has leaf 0BH even if the processor ends before it")
+  func leafB() throws {
+    var configuration = ProcessorModel.Configuration.skylakeX
+    configuration.cpuid[.init(0)]?.eax = 7
+    let cpuid = try CPUIDFixture(configuration, hasLocalAPIC: true, apicID: 1, count: 2)
+    #expect(cpuid(0).eax == 0xB && cpuid(0xB, 1).ebx == 2)
+    #expect(try CPUIDFixture(configuration)(0).eax == 7)
   }
 }
 

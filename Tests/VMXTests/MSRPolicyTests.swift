@@ -32,6 +32,10 @@ import VMCS
   static let writeOnly: Set<UInt32> = [0x10, 0x79]
   /// IA32_DEBUGCTL is a field of the VMCS.
   static let inVMCS: Set<UInt32> = [0x1D9]
+  /// IA32_TSC_ADJUST follows from the TSC offset.
+  static let tscAdjust: UInt32 = 0x3B
+  /// IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC's.
+  static let ofLocalAPIC = Set([0x1B, 0x6E0] + Array(0x800...0x8FF) as [UInt32])
 
   @Test("An MSR has its value after power-up, and takes it back if it is not read-only", arguments: readable)
   func values(msr: UInt32, value: UInt64, isWritable: Bool) {
@@ -44,7 +48,7 @@ import VMCS
   @Test("Every other MSR causes #GP(0)")
   func unknown() {
     var policy = Self.policy()
-    let known = Set(Self.readable.map(\.msr)).union(Self.inVMCS)
+    let known = Set(Self.readable.map(\.msr)).union(Self.inVMCS).union([Self.tscAdjust])
     let ranges: [ClosedRange<UInt32>] = [
       0...0x2FFF, 0xC000_0000...0xC000_2FFF, 0xC001_0000...0xC001_1FFF, 0x4000_0000...0x4000_01FF,
       0x4B56_4D00...0x4B56_4DFF, 0xFFFF_FF00...0xFFFF_FFFF,
@@ -56,6 +60,24 @@ import VMCS
         #expect(policy.write(MSR(rawValue: msr), value) == .generalProtection, "WRMSR to \(String(msr, radix: 16))")
       }
     }
+  }
+
+  @Test("A local APIC answers for its own MSRs, and for no other")
+  func localAPIC() {
+    var policy = MSRPolicy(physicalAddressWidth: 46, tscFrequency: 3_500_000, hasLocalAPIC: true)
+    for index in (0...0x2FFF as ClosedRange<UInt32>) {
+      let msr = MSR(rawValue: index)
+      let isIts = Self.ofLocalAPIC.contains(index)
+      #expect((policy.read(msr) == .localAPIC) == isIts && MSRPolicy.isOfLocalAPIC(msr) == isIts)
+      for value in [0, 0xFEE0_0900, ~0] as [UInt64] { #expect((policy.write(msr, value) == .localAPIC) == isIts) }
+    }
+  }
+
+  @Test("F13 IA32_TSC_ADJUST is the vCPU's", arguments: [0, 1, ~0] as [UInt64])
+  func timestampCounterAdjustment(_ value: UInt64) {
+    var policy = Self.policy()
+    #expect(policy.read(.ia32TSCADJUST) == .timestampCounterAdjustment)
+    #expect(policy.write(.ia32TSCADJUST, value) == .timestampCounterAdjustment(value))
   }
 
   @Test("A refused write changes nothing")

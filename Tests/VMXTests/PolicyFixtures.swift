@@ -89,11 +89,13 @@ struct CPUIDFixture {
 
   init(
     _ configuration: ProcessorModel.Configuration, tscFrequency: UInt32 = 0, hasLocalAPIC: Bool = false,
+    apicID: UInt32 = 0, count: UInt32 = 1,
     change: (inout CPUIDPolicy) -> Void = { _ in }
   ) throws {
     processor = ProcessorModel(configuration)
     var policy = CPUIDPolicy(
-      support: try VMXSupport(of: processor), tscFrequency: tscFrequency, hasLocalAPIC: hasLocalAPIC)
+      support: try VMXSupport(of: processor), tscFrequency: tscFrequency, hasLocalAPIC: hasLocalAPIC,
+      apicID: apicID, logicalProcessorCount: count)
     change(&policy)
     table = CPUIDTable(in: processor.poolPage().pointer, policy: policy, on: processor)
   }

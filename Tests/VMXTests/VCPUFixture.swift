@@ -19,23 +19,23 @@ struct VCPUFixture {
   static let vpid: UInt16 = 7
   static let tscOffset: UInt64 = 0xFFFF_FFFF_0000_0000
 
-  init(_ configuration: ProcessorModel.Configuration = .skylakeX) throws {
+  init(_ configuration: ProcessorModel.Configuration = .skylakeX, wanting options: OptionalControls = []) throws {
     processor = ProcessorModel(configuration)
     processor.cr4 |= configuration.cr4Fixed1 & 1 << 18
-    support = try VMXSupport(of: processor)
+    support = try VMXSupport(of: processor, wanting: options)
     let cpuid = CPUIDTable(
       in: processor.poolPage().pointer, policy: CPUIDPolicy(support: support, tscFrequency: 0), on: processor)
     _ = VMXOperation(on: processor, support: support, region: processor.poolPage())
-    let pages = processor.memory.allocatePages(4)
-    var pool = PagePool(pages.pointer, at: pages.address, count: 4)
+    let pages = processor.memory.allocatePages(5)
+    var pool = PagePool(pages.pointer, at: pages.address, count: 5)
     guard let memory = VCPUMemory(from: &pool) else { throw OutOfPages() }
     self.memory = memory
     let capabilities = support.capabilities.eptAndVPID
     guard let tables = ExtendedPageTables(in: pool.takeRest(), capabilities: capabilities) else { throw OutOfPages() }
     eptRoot = PhysicalAddress(tables.pointer.rawValue & ~0xFFF)
     settings = VCPUSettings(
-      capabilities: support.capabilities, controls: support.controls, supportedCR4: cpuid.supportedCR4,
-      eptPointer: tables.pointer, vpid: Self.vpid, tscOffset: Self.tscOffset)
+      capabilities: support.capabilities, controls: support.controls, options: support.options,
+      supportedCR4: cpuid.supportedCR4, eptPointer: tables.pointer, vpid: Self.vpid, tscOffset: Self.tscOffset)
     processor.cr3 = 0xA_B000
     host = HostState(
       of: processor, cs: SegmentSelector(rawValue: 0x08), ds: SegmentSelector(rawValue: 0x10),

@@ -33,7 +33,7 @@ struct FieldWrite: Equatable, CustomStringConvertible {
     .init(.pinBasedVMExecutionControls, 0x3F), .init(.primaryProcessorBasedVMExecutionControls, 0xB518_6DFA),
     .init(.secondaryProcessorBasedVMExecutionControls, 0x10EA), .init(.primaryVMExitControls, 0x3F_EFFF),
     .init(.vmEntryControls, 0xD1FF), .init(.virtualProcessorIdentifier, 7), .init(.msrBitmapsAddress, 0x10_3000),
-    .init(.tscOffset, 0xFFFF_FFFF_0000_0000), .init(.eptPointer, 0x10_505E), .init(.exceptionBitmap, 1 << 18),
+    .init(.tscOffset, 0xFFFF_FFFF_0000_0000), .init(.eptPointer, 0x10_605E), .init(.exceptionBitmap, 1 << 18),
     .init(.pageFaultErrorCodeMask, 0), .init(.pageFaultErrorCodeMatch, 0), .init(.cr3TargetCount, 0),
     .init(.vmExitMSRStoreCount, 0), .init(.vmExitMSRLoadCount, 0), .init(.vmEntryMSRLoadCount, 0),
     .init(.vmEntryInterruptionInformation, 0),
@@ -58,8 +58,8 @@ struct FieldWrite: Equatable, CustomStringConvertible {
     .init(.guestTRSelector, 0),
     .init(.guestIA32DEBUGCTL, 0), .init(.guestIA32SYSENTERCS, 0), .init(.guestIA32SYSENTERESP, 0),
     .init(.guestIA32SYSENTEREIP, 0), .init(.guestIA32EFER, 0), .init(.guestIA32PAT, 0x0007_0406_0007_0406),
-    .init(.guestActivityState, 0), .init(.guestInterruptibilityState, 0), .init(.guestPendingDebugExceptions, 0),
-    .init(.vmcsLinkPointer, ~0), .init(.guestPDPTE0, 0), .init(.guestPDPTE1, 0), .init(.guestPDPTE2, 0),
+    .init(.vmcsLinkPointer, ~0), .init(.guestActivityState, 0), .init(.guestInterruptibilityState, 0),
+    .init(.guestPendingDebugExceptions, 0), .init(.guestPDPTE0, 0), .init(.guestPDPTE1, 0), .init(.guestPDPTE2, 0),
     .init(.guestPDPTE3, 0),
   ]
 }
@@ -133,16 +133,16 @@ struct FieldWrite: Equatable, CustomStringConvertible {
     #expect(fixture.processor.trace.vmwrites.allSatisfy { $0.field.type != .hostState })
   }
 
-  @Test("E2 a vCPU has three pages: its VMCS, its MSR bitmaps, and its registers")
+  @Test("E2 a vCPU has four pages: its VMCS, its MSR bitmaps, its registers, and its virtual-APIC page")
   func pages() throws {
     let model = ProcessorModel()
-    let (pointer, address) = model.memory.allocatePages(3)
-    for count in 0..<3 {
+    let (pointer, address) = model.memory.allocatePages(4)
+    for count in 0..<4 {
       var pool = PagePool(pointer, at: address, count: count)
       let memory = VCPUMemory(from: &pool)
       #expect(memory == nil, "\(count) pages are too few")
     }
-    var pool = PagePool(pointer, at: address, count: 3)
+    var pool = PagePool(pointer, at: address, count: 4)
     let taken = VCPUMemory(from: &pool)
     let memory = try #require(taken)
     let remaining = pool.remaining
@@ -150,6 +150,7 @@ struct FieldWrite: Equatable, CustomStringConvertible {
     #expect(memory.vmcs.address.rawValue == address.rawValue)
     #expect(memory.msrBitmaps.address.rawValue == address.rawValue + 4096)
     #expect(memory.registers.address.rawValue == address.rawValue + 8192)
+    #expect(memory.virtualAPIC.address.rawValue == address.rawValue + 12288)
     #expect(MemoryLayout<GuestRegisters>.size == 128, "half of the registers' page is enough for the stub")
     #expect(MemoryLayout<VCPUState<ProcessorModel>>.size <= 1024)
   }
@@ -157,7 +158,9 @@ struct FieldWrite: Equatable, CustomStringConvertible {
   @Test("E3 the pages are aligned, and no processor-owned page but the first eight bytes of the VMCS is written")
   func alignment() throws {
     let fixture = try VCPUFixture()
-    for page in [fixture.memory.vmcs, fixture.memory.msrBitmaps, fixture.memory.registers] {
+    for page in [
+      fixture.memory.vmcs, fixture.memory.msrBitmaps, fixture.memory.registers, fixture.memory.virtualAPIC,
+    ] {
       #expect(page.address.rawValue % 4096 == 0 && UInt(bitPattern: page.pointer) % 4096 == 0)
     }
     var vcpu = fixture.makeVCPU().load()
@@ -185,5 +188,6 @@ extension VCPUFixture {
   private struct ModelState: VMCSState {
     let processor: ProcessorModel
     func value(of field: VMCSFieldEncoding) -> UInt64? { processor.contents(of: field) }
+    func quadword(at address: PhysicalAddress) -> UInt64? { processor.memory.load(address, as: UInt64.self) }
   }
 }

@@ -43,6 +43,11 @@ struct ExpectedExit {
     case 31: self.init(.rdmsr)
     case 32: self.init(.wrmsr)
     case 36, 39: self.init(.undefinedInstruction)  // MWAIT, MONITOR
+    case 43: self.init(.tprBelowThreshold)
+    case 44: self.init(.apicAccess(.init(rawValue: Self.qualification)), [qualification])
+    case 45: self.init(.virtualizedEOI(vector: 0xF8), [qualification])
+    case 52: self.init(.preemptionTimerExpired)
+    case 56: self.init(.apicWrite(offset: 0xEF8), [qualification])
     case 48:
       self.init(
         .eptViolation(guestPhysicalAddress: Self.address, .init(rawValue: Self.qualification)),
@@ -287,5 +292,19 @@ struct ExpectedExit {
     let after = fixture.processor.timestampCounter
     let guest = fixture.contents(.tscOffset) &+ before
     #expect(value &- guest <= after &- before, "it was exactly the value at some time in between")
+    let adjustment = vcpu.timestampCounterAdjustment
+    #expect(adjustment == fixture.contents(.tscOffset) &- VCPUFixture.tscOffset)
+  }
+
+  @Test(
+    "F13 IA32_TSC_ADJUST moves the guest's time-stamp counter",
+    arguments: [0, 1, 0x1234_5678_9ABC_DEF0, ~0] as [UInt64])
+  func adjustment(_ value: UInt64) throws {
+    let fixture = try VCPUFixture()
+    let vcpu = fixture.makeLoadedVCPU()
+    #expect(vcpu.timestampCounterAdjustment == 0)
+    vcpu.timestampCounterAdjustment = value
+    #expect(fixture.contents(.tscOffset) == VCPUFixture.tscOffset &+ value)
+    #expect(vcpu.timestampCounterAdjustment == value && vcpu.timestampCounterOffset == fixture.contents(.tscOffset))
   }
 }
