@@ -179,7 +179,8 @@ public struct VirtualMachine: ~Copyable {
     switch msrs.read(MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx))) {
     case .value(let value): vcpu.completeRDMSR(value)
     case .debugControl: vcpu.completeRDMSR(vcpu.debugControl.rawValue)
-    case .generalProtection: vcpu.raise(.generalProtection)
+    case .timestampCounterAdjustment: vcpu.completeRDMSR(vcpu.timestampCounterAdjustment)
+    case .generalProtection, .localAPIC: vcpu.raise(.generalProtection)
     }
   }
 
@@ -192,10 +193,13 @@ public struct VirtualMachine: ~Copyable {
     case .timestampCounter(let value):
       vcpu.setTimestampCounter(to: value)
       vcpu.advance()
+    case .timestampCounterAdjustment(let value):
+      vcpu.timestampCounterAdjustment = value
+      vcpu.advance()
     case .debugControl(let value):
       vcpu.debugControl = IA32DEBUGCTL(rawValue: value)
       vcpu.advance()
-    case .generalProtection: vcpu.raise(.generalProtection)
+    case .generalProtection, .localAPIC: vcpu.raise(.generalProtection)
     }
   }
 
@@ -216,6 +220,8 @@ public struct VirtualMachine: ~Copyable {
     case .exceptionOrNMI: return .unsupported("the host had an NMI or a machine check while the guest ran")
     case .initSignal: return .unsupported("the host's processor got an INIT signal")
     case .eptMisconfiguration(let address): return .eptMisconfiguration(guestPhysicalAddress: address)
+    case .tprBelowThreshold, .apicAccess, .virtualizedEOI, .apicWrite, .preemptionTimerExpired:
+      return .unsupported("an exit of the processor's help with the local APIC, which is not used")
     case .unknown(let reason): return .unknownExit(reason)
     case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt: break
     }

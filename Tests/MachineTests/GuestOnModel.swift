@@ -39,8 +39,8 @@ final class GuestOnModel {
     processor = ProcessorModel(configuration)
     processor.cr4 |= configuration.cr4Fixed1 & 1 << 18
     support = try VMXSupport(of: processor)
-    let (pointer, address) = processor.memory.allocatePages(pages + 5)
-    var pool = PagePool(pointer, at: address, count: pages + 5)
+    let (pointer, address) = processor.memory.allocatePages(pages + 6)
+    var pool = PagePool(pointer, at: address, count: pages + 6)
     guard let region = pool.allocate(), let cpuidPage = pool.allocate(), let vcpuMemory = VCPUMemory(from: &pool) else {
       throw OutOfPages()
     }

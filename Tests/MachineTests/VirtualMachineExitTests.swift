@@ -34,6 +34,7 @@ enum Disposition: Equatable, Sendable {
     case 3: self = .stops("INIT signal")
     case 9: self = .stops("switched tasks")
     case 49: self = .stops("entry that no processor accepts")
+    case 43, 44, 45, 52, 56: self = .stops("the processor's help with the local APIC")
     default:
       self = .stops("a reason that Skep does not handle: 0x\(String(Int(number) | 1 << 32, radix: 16).dropFirst())")
     }
@@ -187,7 +188,7 @@ enum Disposition: Equatable, Sendable {
 
   @Test(
     "F3 RDMSR and WRMSR of an MSR that the guest does not have are #GP(0)",
-    arguments: [0x3B, 0x480, 0x1_0000, 0xC000_0103, 0xFFFF_FFFF] as [UInt64])
+    arguments: [0x3A5, 0x480, 0x1_0000, 0xC000_0103, 0xFFFF_FFFF] as [UInt64])
   func missingMSR(_ index: UInt64) throws {
     for reason in [.rdmsr, .wrmsr] as [BasicExitReason] {
       let guest = try GuestOnModel()
