@@ -14,7 +14,8 @@ final class GuestOnModel {
   /// Where the guest's memory is.
   let backing: PhysicalAddress
   let support: VMXSupport
-  var machine: VirtualMachine
+  let machinePointer: UnsafeMutablePointer<VirtualMachine>
+  var virtualProcessor: VirtualProcessor
   var vcpu: LoadedVCPU<ProcessorModel>
   /// What the guest was entered with, each time.
   private(set) var entries: [Entry] = []
@@ -57,22 +58,37 @@ final class GuestOnModel {
       capabilities: support.capabilities, controls: support.controls, supportedCR4: cpuid.supportedCR4,
       eptPointer: tables.pointer, vpid: 1, tscOffset: 0)
     let queue = processor.memory.allocatePages()
-    machine = VirtualMachine(
-      memory: memory, backing: ram.address, tables: tables,
-      bus: IOBus(
-        transmitStorage: UnsafeMutableBufferPointer(
-          start: queue.pointer.bindMemory(to: UInt8.self, capacity: 4096), count: 4096),
-        startingAt: CalendarTime(year: 2026, month: 1, day: 1, hour: 0, minute: 0, second: 0),
-        memorySize: UInt64(Self.memorySize)),
-      clock: MachineClock(start: 0, frequency: 1_000_000_000), cpuid: cpuid,
+    machinePointer = .allocate(capacity: 1)
+    machinePointer.initialize(
+      to: VirtualMachine(
+        memory: memory, backing: ram.address, tables: tables,
+        bus: IOBus(
+          transmitStorage: UnsafeMutableBufferPointer(
+            start: queue.pointer.bindMemory(to: UInt8.self, capacity: 4096), count: 4096),
+          startingAt: CalendarTime(year: 2026, month: 1, day: 1, hour: 0, minute: 0, second: 0),
+          memorySize: UInt64(Self.memorySize)),
+        clock: MachineClock(start: 0, frequency: 1_000_000_000)))
+    virtualProcessor = VirtualProcessor(
+      of: machinePointer, cpuid: cpuid,
       msrs: MSRPolicy(physicalAddressWidth: cpuid.physicalAddressWidth, tscFrequency: 0),
       xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
-    machine.armedDeadline = machine.bus.nextDeadline
-    machine.isOutputDraining = true
+    machinePointer.pointee.armedDeadline = machinePointer.pointee.bus.nextDeadline
+    machinePointer.pointee.isOutputDraining = true
     let host = HostState(
       of: processor, cs: SegmentSelector(rawValue: 0x08), ds: SegmentSelector(rawValue: 0x10),
       tr: SegmentSelector(rawValue: 0x18), gdtrBase: 0x1_1000, idtrBase: 0x1_2000, trBase: 0x1_3000, rip: 0x1_4000)
     vcpu = VCPU(memory: vcpuMemory, settings: settings, host: host, on: processor).load()
+  }
+
+  deinit {
+    machinePointer.deinitialize(count: 1)
+    machinePointer.deallocate()
+  }
+
+  /// What the processors of the guest share.
+  var machine: VirtualMachine {
+    _read { yield machinePointer.pointee }
+    _modify { yield &machinePointer.pointee }
   }
 
   /// Runs the guest until the host has something to do, which is after `exits` at the latest.
@@ -90,7 +106,7 @@ final class GuestOnModel {
       return exit
     }
     processor.clearTrace()
-    return machine.run(&vcpu)
+    return virtualProcessor.run(&vcpu)
   }
 
   /// The same for one exit.

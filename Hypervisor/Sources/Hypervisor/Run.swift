@@ -8,36 +8,39 @@ import VMX
 ///
 /// The host's interrupts are off except where it waits for one, so nothing changes behind the code's back.
 func run<P: VMXProcessor>(
-  _ machine: inout VirtualMachine, _ vcpu: inout LoadedVCPU<P>, _ hostClock: HostClock,
-  _ meter: UnsafeMutablePointer<Meter>?
+  _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>,
+  _ machine: UnsafeMutablePointer<VirtualMachine>, _ hostClock: HostClock, _ meter: UnsafeMutablePointer<Meter>?
 ) -> GuestStop {
   var console = Console()
   while true {
-    let request = machine.run(&vcpu)
-    if case .interrupt(let vector) = request { note(vector, &machine) }
+    let request = processor.run(&vcpu)
+    if case .interrupt(let vector) = request { note(vector, machine) }
     if case .halted = request {
       let start = cvmx_rdtsc()
       cvmx_sti_hlt_cli()
       meter?.pointee.idleTicks &+= cvmx_rdtsc() &- start
-      machine.armedDeadline = .max
+      machine.pointee.armedDeadline = .max
     }
-    let now = machine.clock.time(at: cvmx_rdtsc())
-    machine.bus.advance(to: now)
-    console.pump(&machine, at: now)
-    if machine.bus.nextDeadline != machine.armedDeadline { arm(&machine, hostClock, now) }
+    machine.pointee.lock.acquire()
+    let now = machine.pointee.clock.time(at: cvmx_rdtsc())
+    machine.pointee.bus.advance(to: now)
+    console.pump(&machine.pointee, at: now)
+    if machine.pointee.bus.nextDeadline != machine.pointee.armedDeadline { arm(&machine.pointee, hostClock, now) }
     if case .stopped(let stop) = request {
-      console.flush(&machine, at: now)
+      console.flush(&machine.pointee, at: now)
+      machine.pointee.lock.release()
       return stop
     }
+    machine.pointee.lock.release()
   }
 }
 
 /// Ends the interrupt.
 ///
 /// The timer has fired if it was the timer's, so it is set again even for the same deadline.
-private func note(_ vector: UInt8, _ machine: inout VirtualMachine) {
+private func note(_ vector: UInt8, _ machine: UnsafeMutablePointer<VirtualMachine>) {
   acknowledgeHostInterrupt(vector)
-  if vector == HostVector.timer { machine.armedDeadline = .max }
+  if vector == HostVector.timer { machine.pointee.armedDeadline = .max }
 }
 
 /// Sets the timer for the guest's next deadline, but not for sooner than 20 µs: a guest that asks for more interrupts than

@@ -84,7 +84,7 @@ private func runGuest<P: VMXProcessor>(
   let hostClock = HostClock.measure()
 
   guard let region = allocation.pool.allocate(), let cpuidPage = allocation.pool.allocate(),
-    let vcpuMemory = VCPUMemory(from: &allocation.pool), let output = transmitStorage(&allocation.pool)
+    let vcpuMemory = VCPUMemory(from: &allocation.pool), let machinePage = allocation.pool.allocate(), let output = transmitStorage(&allocation.pool)
   else { fail("there is no memory for the vCPU") }
   // VMX operation lasts until the machine is off.
   _ = VMXOperation(on: processor, support: support, region: region)
@@ -99,14 +99,18 @@ private func runGuest<P: VMXProcessor>(
     eptPointer: tables.pointer, vpid: 1, tscOffset: 0 &- processor.timestampCounter)
   MSRBitmap(in: vcpuMemory.msrBitmaps).allowPassThrough(with: support.controls)
   let calendar = HostCalendar()
-  var machine = VirtualMachine(
-    memory: memory, backing: PhysicalAddress(guest.lowerBound), tables: tables,
-    bus: IOBus(
-      transmitStorage: output,
-      startingAt: CalendarTime(
-        year: calendar.year, month: calendar.month, day: calendar.day, hour: calendar.hour, minute: calendar.minute,
-        second: calendar.second), memorySize: memory.layout.lowByteCount),
-    clock: MachineClock(start: processor.timestampCounter, frequency: hostClock.timestampFrequency), cpuid: cpuid,
+  let machine = machinePage.pointer.bindMemory(to: VirtualMachine.self, capacity: 1)
+  machine.initialize(
+    to: VirtualMachine(
+      memory: memory, backing: PhysicalAddress(guest.lowerBound), tables: tables,
+      bus: IOBus(
+        transmitStorage: output,
+        startingAt: CalendarTime(
+          year: calendar.year, month: calendar.month, day: calendar.day, hour: calendar.hour, minute: calendar.minute,
+          second: calendar.second), memorySize: memory.layout.lowByteCount),
+      clock: MachineClock(start: processor.timestampCounter, frequency: hostClock.timestampFrequency)))
+  var virtualProcessor = VirtualProcessor(
+    of: machine, cpuid: cpuid,
     msrs: MSRPolicy(
       physicalAddressWidth: cpuid.physicalAddressWidth,
       tscFrequency: UInt32(clamping: hostClock.timestampFrequency / 1000)),
@@ -118,7 +122,7 @@ private func runGuest<P: VMXProcessor>(
   var vcpu = VCPU(memory: vcpuMemory, settings: settings, host: host, on: processor).load()
   vcpu.start(entry)
   if !options.drill.isEmpty { prepareDrill(options.drill) }
-  let stop = run(&machine, &vcpu, hostClock, meter)
+  let stop = run(&virtualProcessor, &vcpu, machine, hostClock, meter)
   report(stop, &vcpu, meter)
   return stop.kind
 }

@@ -1,7 +1,7 @@
 import VMCS
 import VMX
 
-extension VirtualMachine {
+extension VirtualProcessor {
   /// Emulates INS or OUTS, and with REP as many elements as `batch` allows: for the rest the guest executes the
   /// instruction again, as after an interrupt.
   @inline(never) @usableFromInline
@@ -11,7 +11,7 @@ extension VirtualMachine {
     do throws(MemoryFault) {
       let translation = vcpu.linearAddressTranslation(
         physicalAddressWidth: cpuid.physicalAddressWidth, has1GBPages: cpuid.has1GBPages)
-      let instruction = try vcpu.stringIOInstruction(isINS: access.direction == .in, translation, in: memory)
+      let instruction = try vcpu.stringIOInstruction(isINS: access.direction == .in, translation, in: machine.pointee.memory)
       try repeatStringIO(access, instruction, vcpu.memoryOperand(in: instruction.segment, translation), &vcpu)
     } catch {
       switch error {
@@ -40,7 +40,7 @@ extension VirtualMachine {
     var elements = 0
     while remaining != 0 {
       // The guest may be interrupted between two elements.
-      if elements == Self.batch || elements > 0 && (bus.interruptPending || requestAfterIO() != nil) {
+      if elements == Self.batch || elements > 0 && (machine.pointee.bus.interruptPending || requestAfterIO() != nil) {
         return vcpu.endInterruptShadow()
       }
       let size = try moveElement(access, instruction, operand, &vcpu)
@@ -69,19 +69,23 @@ extension VirtualMachine {
     let byteCount = Int(size.rawValue)
     let index = isINS ? vcpu.registers.pointee.rdi : vcpu.registers.pointee.rsi
     let location = try operand.locate(
-      instruction.part(of: index), byteCount: byteCount, for: isINS ? .write : .read, in: memory)
-    let now = clock.time(at: vcpu.timestampCounter)
+      instruction.part(of: index), byteCount: byteCount, for: isINS ? .write : .read, in: machine.pointee.memory)
+    let now = machine.pointee.clock.time(at: vcpu.timestampCounter)
     if isINS {
-      let value = bus.read(port: access.port, size: size, at: now)
+      machine.pointee.lock.acquire()
+      let value = machine.pointee.bus.read(port: access.port, size: size, at: now)
+      machine.pointee.lock.release()
       for byte in 0..<byteCount {
-        _ = memory.store(UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)), at: location.address(of: byte))
+        _ = machine.pointee.memory.store(UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)), at: location.address(of: byte))
       }
     } else {
       var value: UInt32 = 0
       for byte in 0..<byteCount {
-        value |= UInt32(memory.load(location.address(of: byte), as: UInt8.self) ?? 0) << UInt32(8 * byte)
+        value |= UInt32(machine.pointee.memory.load(location.address(of: byte), as: UInt8.self) ?? 0) << UInt32(8 * byte)
       }
-      bus.write(port: access.port, size: size, value: value, at: now)
+      machine.pointee.lock.acquire()
+      machine.pointee.bus.write(port: access.port, size: size, value: value, at: now)
+      machine.pointee.lock.release()
     }
     return UInt64(byteCount)
   }
