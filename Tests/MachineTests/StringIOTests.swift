@@ -7,59 +7,31 @@ import VMX
 
 /// A guest on `ProcessorModel` that executes INS and OUTS.
 final class StringIOMachine {
-  struct OutOfPages: Error {}
 
   /// In what mode the guest is.
   enum Mode: CaseIterable, Sendable { case realAddress, protected32, long64 }
 
-  let processor: ProcessorModel
-  let memory: GuestMemory
-  var machine: VirtualMachine
-  var vcpu: LoadedVCPU<ProcessorModel>
+  private let guest: GuestOnModel
   /// What the next VM entry after an instruction injected.
   var injected: VMEntryInterruptionInformation?
 
-  static let memorySize = 1 << 20
   static let scratch: UInt16 = 0x3FF
   static let configurationAddress: UInt16 = 0xCF8
 
   init(_ mode: Mode, _ configuration: ProcessorModel.Configuration = .skylakeX) throws {
-    processor = ProcessorModel(configuration)
-    processor.cr4 |= configuration.cr4Fixed1 & 1 << 18
-    let support = try VMXSupport(of: processor)
-    let pages = processor.memory.allocatePages(64)
-    var pool = PagePool(pages.pointer, at: pages.address, count: 64)
-    guard let region = pool.allocate(), let cpuidPage = pool.allocate(), let vcpuMemory = VCPUMemory(from: &pool) else {
-      throw OutOfPages()
-    }
-    _ = VMXOperation(on: processor, support: support, region: region)
-    let ram = processor.memory.allocatePages(Self.memorySize / 4096)
-    memory = GuestMemory(base: ram.pointer, byteCount: UInt64(Self.memorySize))
-    let cpuid = CPUIDTable(
-      in: cpuidPage.pointer, policy: CPUIDPolicy(support: support, tscFrequency: 0), on: processor)
-    guard let tables = ExtendedPageTables(in: pool.takeRest(), capabilities: support.capabilities.eptAndVPID) else {
-      throw OutOfPages()
-    }
-    let settings = VCPUSettings(
-      capabilities: support.capabilities, controls: support.controls, supportedCR4: cpuid.supportedCR4,
-      eptPointer: tables.pointer, vpid: 1, tscOffset: 0)
-    let queue = processor.memory.allocatePages()
-    machine = VirtualMachine(
-      memory: memory, backing: ram.address, tables: tables,
-      bus: IOBus(
-        transmitStorage: UnsafeMutableBufferPointer(
-          start: queue.pointer.bindMemory(to: UInt8.self, capacity: 4096), count: 4096),
-        startingAt: CalendarTime(year: 2026, month: 1, day: 1, hour: 0, minute: 0, second: 0),
-        memorySize: UInt64(Self.memorySize)),
-      clock: MachineClock(start: 0, frequency: 1_000_000_000), cpuid: cpuid,
-      msrs: MSRPolicy(physicalAddressWidth: cpuid.physicalAddressWidth, tscFrequency: 0),
-      xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
-    machine.isOutputDraining = true
-    let host = HostState(
-      of: processor, cs: SegmentSelector(rawValue: 0x08), ds: SegmentSelector(rawValue: 0x10),
-      tr: SegmentSelector(rawValue: 0x18), gdtrBase: 0x1_1000, idtrBase: 0x1_2000, trBase: 0x1_3000, rip: 0x1_4000)
-    vcpu = VCPU(memory: vcpuMemory, settings: settings, host: host, on: processor).load()
+    guest = try GuestOnModel(configuration, pages: 64)
     try set(mode)
+  }
+
+  var processor: ProcessorModel { guest.processor }
+  var memory: GuestMemory { guest.memory }
+  var machine: VirtualMachine {
+    _read { yield guest.machine }
+    _modify { yield &guest.machine }
+  }
+  var vcpu: LoadedVCPU<ProcessorModel> {
+    _read { yield guest.vcpu }
+    _modify { yield &guest.vcpu }
   }
 
   private func set(_ mode: Mode) throws {
@@ -84,7 +56,7 @@ final class StringIOMachine {
     processor.script = [exit, end]
     while true {
       machine.armedDeadline = machine.bus.nextDeadline
-      if case .stopped(let stop) = machine.run(&vcpu) {
+      if case .stopped(let stop) = guest.virtualProcessor.run(&guest.vcpu) {
         if case .tripleFault = stop, processor.script.isEmpty { return nil }
         return stop
       }
@@ -187,7 +159,7 @@ final class StringIOMachine {
     if isIn { guest.registers.rdi = start } else { guest.registers.rsi = start }
     try guest.vcpu.setRegister(.rflags, to: isBackwards ? 0x402 : 2)
     let rip = guest.vcpu.register(.rip)
-    let before = (0..<StringIOMachine.memorySize).map { guest.byte(UInt64($0)) }
+    let before = (0..<GuestOnModel.memorySize).map { guest.byte(UInt64($0)) }
 
     var exits: UInt64 = 0
     while guest.vcpu.register(.rip) == rip {
@@ -210,7 +182,7 @@ final class StringIOMachine {
       }
       // Accessed and dirty flags are set in the page tables, which are below.
     }
-    let isSame = (0x2_0000..<StringIOMachine.memorySize).allSatisfy { guest.byte(UInt64($0)) == expected[$0] }
+    let isSame = (0x2_0000..<GuestOnModel.memorySize).allSatisfy { guest.byte(UInt64($0)) == expected[$0] }
     #expect(isSame)
   }
 
@@ -269,7 +241,7 @@ final class StringIOMachine {
   @Test("Where there is no memory the guest stops, before the port is accessed", arguments: [IODirection.in, .out])
   func missingMemory(direction: IODirection) throws {
     let guest = try StringIOMachine(.long64)
-    let address = UInt64(StringIOMachine.memorySize) + 0x123
+    let address = UInt64(GuestOnModel.memorySize) + 0x123
     guest.registers.rsi = address
     guest.registers.rdi = address
     guard
