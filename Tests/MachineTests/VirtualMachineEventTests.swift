@@ -167,9 +167,20 @@ import VMX
     let guest = try GuestOnModel()
     var touch = ScriptedExit(.eptViolation, qualification: 0x84)
     touch.guestPhysicalAddress = 0x5000
-    let request = guest.run([touch, touch])
+    // The second time the processor has found the page, with all permissions: bits 5:3.
+    var again = ScriptedExit(.eptViolation, qualification: 0xBC)
+    again.guestPhysicalAddress = 0x5000
+    let request = guest.run([touch, again])
     #expect(
       request.stopText?.hasPrefix("the guest fetched an instruction from 0x0000000000005000") == true, "\(request)")
+  }
+
+  @Test("A page that another processor has mapped since the exit is not missing")
+  func mappedByAnother() throws {
+    let guest = try GuestOnModel()
+    var touch = ScriptedExit(.eptViolation, qualification: 0x84)
+    touch.guestPhysicalAddress = 0x5000
+    #expect(guest.run([touch, touch]).isEnd)
   }
 
   @Test("When the pages for tables run out, the guest stops and says so")
