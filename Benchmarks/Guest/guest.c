@@ -52,6 +52,9 @@ MEASURED(measure_vmcall, "vmcall")
 MEASURED(measure_interrupt, "out %%al, %%dx")
 MEASURED(measure_halt, "cli\n out %%al, %%dx\n sti\n hlt")
 MEASURED(measure_touch, "mov (%%rdi), %%eax")
+MEASURED(measure_load, "mov (%%rdi), %%eax")
+MEASURED(measure_store, "mov %%eax, (%%rdi)")
+MEASURED(measure_wrmsr_halt, "cli\n wrmsr\n sti\n hlt")
 
 extern char untouched[];
 
@@ -70,12 +73,45 @@ static void request_interrupt(void) {
   out8(0x3F9, 2);
 }
 
+static uint64_t rdmsr(uint32_t index) {
+  uint32_t low, high;
+  __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
+  return (uint64_t)high << 32 | low;
+}
+
+static void wrmsr(uint32_t index, uint64_t value) {
+  __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+enum {
+  apic_base = 0x1B, tsc_deadline = 0x6E0, x2apic_eoi = 0x80B, x2apic_svr = 0x80F, x2apic_timer = 0x832,
+  x2apic_self_ipi = 0x83F, apic_enable = 1 << 11, apic_x2apic = 1 << 10, ipi_vector = 0x30
+};
+#define APIC_REGISTER(offset) ((void *)(uintptr_t)(0xFEE00000 + (offset)))
+
+// The events of one mode stand together: the way back from x2APIC mode leads through the disabled state.
+static void use_xapic(void) {
+  uint64_t base = rdmsr(apic_base);
+  if (!(base & apic_x2apic)) return;
+  wrmsr(apic_base, base & ~(uint64_t)(apic_enable | apic_x2apic));
+  wrmsr(apic_base, (base | apic_enable) & ~(uint64_t)apic_x2apic);
+}
+
+static void use_x2apic(void) {
+  uint64_t base = rdmsr(apic_base);
+  if (base & apic_x2apic) return;
+  wrmsr(apic_base, base | apic_enable | apic_x2apic);
+  wrmsr(x2apic_svr, 0x1FF);
+  // TSC-deadline mode, masked: what is measured is the writing.
+  wrmsr(x2apic_timer, 1 << 18 | 1 << 16 | ipi_vector);
+}
+
 static const event events[] = {
   {"empty", measure_empty, {}, NULL},
   {"cpuid-0", measure_cpuid, {.eax = 0}, NULL},
   {"cpuid-1", measure_cpuid, {.eax = 1}, NULL},
   {"rdmsr-apic-base", measure_rdmsr, {.ecx = 0x1B}, NULL},
-  {"wrmsr-apic-base", measure_wrmsr, {.ecx = 0x1B, .eax = 0xFEE00100}, NULL},
+  {"wrmsr-apic-base", measure_wrmsr, {.ecx = 0x1B, .eax = 0xFEE00900}, NULL},
   {"wrmsr-pat", measure_wrmsr, {.ecx = 0x277, .eax = 0x00070406, .edx = 0x00070406}, NULL},
   {"in-8259", measure_in, {.edx = 0x21}, NULL},
   {"out-8259", measure_out, {.edx = 0x21, .eax = 0xFF}, NULL},
@@ -93,6 +129,12 @@ static const event events[] = {
   {"request-interrupt", measure_empty, {}, request_interrupt},
   {"interrupt", measure_interrupt, {.edx = 0x21, .eax = 0xEF}, request_interrupt},
   {"halt", measure_halt, {.edx = 0x21, .eax = 0xEF}, request_interrupt},
+  {"apic-read", measure_load, {.address = APIC_REGISTER(0x20)}, use_xapic},
+  {"apic-eoi", measure_store, {.address = APIC_REGISTER(0xB0)}, use_xapic},
+  {"x2apic-eoi", measure_wrmsr, {.ecx = x2apic_eoi}, use_x2apic},
+  {"tsc-deadline", measure_wrmsr, {.ecx = tsc_deadline, .edx = 0x7FFFFFFF}, use_x2apic},
+  {"self-ipi", measure_wrmsr, {.ecx = x2apic_self_ipi, .eax = ipi_vector}, use_x2apic},
+  {"self-ipi-halt", measure_wrmsr_halt, {.ecx = x2apic_self_ipi, .eax = ipi_vector}, use_x2apic},
   {"touch", measure_touch, {.address = untouched}, NULL},
 };
 
@@ -121,7 +163,7 @@ static void measure(const event *event) {
   for (int i = 0; i < measurements; i++) {
     if (event->prepare) event->prepare();
     uint32_t ticks = event->measure(&inputs);
-    if (inputs.address) inputs.address = (char *)inputs.address + 4096;
+    if (event->measure == measure_touch) inputs.address = (char *)inputs.address + 4096;
     if (ticks < least) least = ticks;
     if (ticks > most) most = ticks;
     uint32_t bin = ticks < histogram_size ? ticks : histogram_size - 1;
@@ -146,7 +188,7 @@ static void repeat(const event *event, uint32_t count) {
   while (count--) {
     if (event->prepare) event->prepare();
     event->measure(&inputs);
-    if (inputs.address) inputs.address = (char *)inputs.address + 4096;
+    if (event->measure == measure_touch) inputs.address = (char *)inputs.address + 4096;
   }
 }
 
@@ -193,7 +235,7 @@ typedef struct {
 
 static gate idt[256];
 
-extern const char invalid_opcode[], external_interrupt[];
+extern const char invalid_opcode[], external_interrupt[], interprocessor_interrupt[];
 
 static void set_gate(uint8_t vector, const char *handler) {
   uint64_t address = (uint64_t)handler;
@@ -204,6 +246,7 @@ static void set_gate(uint8_t vector, const char *handler) {
 static void enable_interrupts(void) {
   set_gate(6, invalid_opcode);
   set_gate(0x24, external_interrupt);
+  set_gate(ipi_vector, interprocessor_interrupt);
   struct __attribute__((packed)) {
     uint16_t limit;
     const gate *base;

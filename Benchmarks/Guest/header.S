@@ -70,6 +70,21 @@ external_interrupt:
   pop %rax
   iretq
 
+// End of interrupt in the x2APIC.
+  .global interprocessor_interrupt
+interprocessor_interrupt:
+  push %rax
+  push %rcx
+  push %rdx
+  mov $0x80B, %ecx
+  xor %eax, %eax
+  xor %edx, %edx
+  wrmsr
+  pop %rdx
+  pop %rcx
+  pop %rax
+  iretq
+
   .bss
   .balign 16
   .skip 0x4000

@@ -68,6 +68,12 @@ extension Event {
     Event(
       name: "halt", title: "Interrupt, STI, HLT, delivery, EOI", kvm: kvm(6701, 28, 10),
       preparation: "request-interrupt"),
+    Event(name: "apic-read", title: "Local APIC read through MMIO", kvm: kvm(7184, 25, 2), limit: 1436),
+    Event(name: "apic-eoi", title: "Local APIC EOI through MMIO", kvm: kvm(3860, 13, 2), limit: 772),
+    Event(name: "x2apic-eoi", title: "x2APIC EOI by WRMSR", kvm: kvm(1179, 7, 1), limit: 235),
+    Event(name: "tsc-deadline", title: "WRMSR IA32_TSC_DEADLINE, arms", kvm: kvm(1298, 6, 1), limit: 259),
+    Event(name: "self-ipi", title: "x2APIC self-IPI, delivery, EOI", kvm: kvm(4069, 16, 5), limit: 813),
+    Event(name: "self-ipi-halt", title: "Self-IPI, STI, HLT, delivery, EOI", kvm: kvm(6701, 28, 10), limit: 1340),
     Event(
       name: "touch", title: "First touch of a 4 KiB page", kvm: kvm(2785, 5, 0), limit: 350, mapsOnDemand: true),
   ]
