@@ -60,6 +60,8 @@ build:
 .PHONY: image
 image: ## Build the hypervisor: build/skep.elf
 	@echo "==> Building the hypervisor"
+	@# SwiftPM does not look for new files in the package that this one depends on by its path.
+	@rm -f Hypervisor/.build/*.yaml
 	@$(BUILD_HYPERVISOR) 2>&1 | cat
 
 .PHONY: probe

@@ -1,4 +1,3 @@
-
 /// What a running guest needs of the host.
 public enum HostRequest: Sendable {
   /// An interrupt of the host's came, and has been acknowledged.
@@ -12,4 +11,3 @@ public enum HostRequest: Sendable {
   /// The guest is not to be run again.
   case stopped(GuestStop)
 }
-

@@ -11,7 +11,8 @@ extension VirtualProcessor {
     do throws(MemoryFault) {
       let translation = vcpu.linearAddressTranslation(
         physicalAddressWidth: cpuid.physicalAddressWidth, has1GBPages: cpuid.has1GBPages)
-      let instruction = try vcpu.stringIOInstruction(isINS: access.direction == .in, translation, in: machine.pointee.memory)
+      let instruction = try vcpu.stringIOInstruction(
+        isINS: access.direction == .in, translation, in: machine.pointee.memory)
       try repeatStringIO(access, instruction, vcpu.memoryOperand(in: instruction.segment, translation), &vcpu)
     } catch {
       switch error {
@@ -76,12 +77,14 @@ extension VirtualProcessor {
       let value = machine.pointee.bus.read(port: access.port, size: size, at: now)
       machine.pointee.lock.release()
       for byte in 0..<byteCount {
-        _ = machine.pointee.memory.store(UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)), at: location.address(of: byte))
+        _ = machine.pointee.memory.store(
+          UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)), at: location.address(of: byte))
       }
     } else {
       var value: UInt32 = 0
       for byte in 0..<byteCount {
-        value |= UInt32(machine.pointee.memory.load(location.address(of: byte), as: UInt8.self) ?? 0) << UInt32(8 * byte)
+        value |=
+          UInt32(machine.pointee.memory.load(location.address(of: byte), as: UInt8.self) ?? 0) << UInt32(8 * byte)
       }
       machine.pointee.lock.acquire()
       machine.pointee.bus.write(port: access.port, size: size, value: value, at: now)

@@ -126,7 +126,8 @@ public struct VirtualProcessor: ~Copyable {
       // A doubleword clears the upper half of RAX; a word leaves the rest of it.
       registers.pointee.rax = isWord ? registers.pointee.rax & ~0xFFFF | value : value
     } else {
-      machine.pointee.bus.write(port: access.port, size: size, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
+      machine.pointee.bus.write(
+        port: access.port, size: size, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
     }
     machine.pointee.lock.release()
     vcpu.advance()
@@ -220,7 +221,8 @@ public struct VirtualProcessor: ~Copyable {
     do throws(EPTError) {
       if try machine.pointee.tables.mapIfAbsent(page, to: physical) { return nil }
       // Another processor may have been first; what was mapped already when this one looked is not to be mapped again.
-      return access.readable || access.writable || access.executable ? .missingMemory(guestPhysicalAddress: address, access) : nil
+      return access.readable || access.writable || access.executable
+        ? .missingMemory(guestPhysicalAddress: address, access) : nil
     } catch { return .unsupported("Skep has no memory left for extended page tables") }
   }
 }

@@ -84,7 +84,8 @@ private func runGuest<P: VMXProcessor>(
   let hostClock = HostClock.measure()
 
   guard let region = allocation.pool.allocate(), let cpuidPage = allocation.pool.allocate(),
-    let vcpuMemory = VCPUMemory(from: &allocation.pool), let machinePage = allocation.pool.allocate(), let output = transmitStorage(&allocation.pool)
+    let vcpuMemory = VCPUMemory(from: &allocation.pool), let machinePage = allocation.pool.allocate(),
+    let output = transmitStorage(&allocation.pool)
   else { fail("there is no memory for the vCPU") }
   // VMX operation lasts until the machine is off.
   _ = VMXOperation(on: processor, support: support, region: region)
