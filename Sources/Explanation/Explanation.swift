@@ -65,7 +65,8 @@ public struct Explanation: Sendable {
       failed.isEmpty || claim == nil || claim?.isFailure == false
       ? nil : claim?.isExplained(by: failed[0].check.outcome)
     verdict = Self.verdict(dump, claim, failed, isWhole: state.isWhole)
-    let headlines = Headline(dump: dump, claim: claim, failed: failed, verdict: verdict, known: known)
+    let headlines = Headline(
+      dump: dump, claim: claim, failed: failed, verdict: verdict, known: known, undecidable: report.undecidable)
     headline = headlines.text
     notes = headlines.notes
   }

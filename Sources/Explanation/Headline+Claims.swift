@@ -107,6 +107,16 @@ extension Headline {
     return required == entry.value ? nil : required
   }
 
+  /// What can still be the reason for a failure that nothing explains.
+  private func remainingReasons(_ claim: Claim) -> [String] {
+    let count = undecidable.count { check, missing in
+      if case .capability = missing { claim.isExplained(by: check.outcome) } else { false }
+    }
+    guard count > 0, dump.valueCount > 0 else { return [] }
+    let remains = "What remains are values that are not printed, and what this processor does not support: "
+    return [remains + "--capabilities would decide \(String(count, "check")) that could explain this."]
+  }
+
   /// What to know about this dump: its source's habits, and what does not fit together.
   var notes: [String] {
     var notes: [String] = []
@@ -115,9 +125,7 @@ extension Headline {
     }
     let isSaid = if case .instruction? = claim { failed.isEmpty } else { false }
     notes += dump.failures.dropFirst(isSaid ? 1 : 0).map { "Line \($0.line): \($0.sentence(known))" }
-    if case .instructionError(let error)? = claim, error == .vmEntryWithInvalidControlFields, failed.isEmpty {
-      notes.append("What remains: controls that this processor does not support, and addresses that are not printed.")
-    }
+    if let claim, failed.isEmpty, claim.isFailure { notes += remainingReasons(claim) }
     if dump.isBeforeXen46 {
       notes.append(
         "This Xen prints the VM-entry instruction length under “VMExit”, and 32 bits of the exit qualification.")

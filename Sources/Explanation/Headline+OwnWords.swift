@@ -12,6 +12,25 @@ extension Headline {
     switch failed.check.id.description {
     case "guest.rflags.if-for-external-interrupt":
       return event.map { "RFLAGS.IF is 0 but the entry injects \(Words.event($0))" }
+    case "guest.interruptibility-state.sti-and-mov-ss": return "There is blocking by both STI and MOV SS"
+    case "guest.interruptibility-state.external-interrupt":
+      let isSTI = (bits(VMCSField.guestInterruptibilityState.encoding) ?? 0) & 1 == 1
+      return event.map { "The entry injects \(Words.event($0)) while there is blocking by \(isSTI ? "STI" : "MOV SS")" }
+    case "guest.interruptibility-state.nmi-mov-ss", "guest.interruptibility-state.nmi-sti":
+      let cause = failed.check.id.description.hasSuffix("sti") ? "STI" : "MOV SS"
+      return "The entry injects an NMI while there is blocking by \(cause)"
+    case "guest.activity-state.injected-event":
+      let state = bits(VMCSField.guestActivityState.encoding).flatMap {
+        GuestActivityState(rawValue: UInt32(truncatingIfNeeded: $0)).title
+      }
+      return event.map {
+        "The entry injects \(Words.event($0)), which the activity state “\(String(state, or: "?"))” blocks"
+      }
+    case "guest.activity-state.hlt-dpl": return "The activity state is HLT but DPL of SS is not 0"
+    case "control.vpid": return "The VPID is 0 but “enable VPID” is 1"
+    case "guest.efer.lma":
+      let isLMA = failed.finding.found >> 10 & 1 == 1
+      return "“IA-32e mode guest” is \(isLMA ? 0 : 1) but IA32_EFER.LMA of the guest is \(isLMA ? 1 : 0)"
     case "guest.interruptibility-state.sti-if": return "There is blocking by STI but RFLAGS.IF is 0"
     case "guest.cr0.pg-for-ia-32e-mode": return "“IA-32e mode guest” is 1 but CR0.PG of the guest is 0"
     case "guest.cr4.pae-for-ia-32e-mode": return "“IA-32e mode guest” is 1 but CR4.PAE of the guest is 0"
@@ -33,6 +52,9 @@ extension Headline {
         let reason = isReal ? "no event has one while CR0.PE is 0" : "it must not have one"
         return "\(Words.event(event)) is injected with an error code, but \(reason)"
       }
+    case let id where id.hasSuffix(".selector.null"):
+      guard case .field(let field) = failed.finding.subject else { return nil }
+      return "\(field.title) is 0"
     default: return nil
     }
   }

@@ -9,6 +9,7 @@ struct Headline {
   let failed: [FailedCheck]
   let verdict: Explanation.Verdict
   let known: KnownCapabilities
+  let undecidable: [(check: EntryCheck, missing: EntryInput)]
 
   /// How many different things a headline names.
   private static let limit = 3
@@ -33,7 +34,7 @@ struct Headline {
     let explaining = failed.filter { claim?.isExplained(by: $0.check.outcome) == true }
     var groups: [[FailedCheck]] = []
     for check in explaining.isEmpty ? failed : explaining {
-      if let position = groups.firstIndex(where: { $0[0].finding.subject == check.finding.subject }) {
+      if let position = groups.firstIndex(where: { Self.belongTogether($0[0], check) }) {
         groups[position].append(check)
       } else {
         groups.append([check])
@@ -44,7 +45,21 @@ struct Headline {
     return text
   }
 
+  /// Whether two checks are about one thing: the same field, or the segments of a guest in virtual-8086 mode.
+  private static func belongTogether(_ a: FailedCheck, _ b: FailedCheck) -> Bool {
+    a.finding.subject == b.finding.subject || isAboutVirtual8086(a) && isAboutVirtual8086(b)
+  }
+
+  private static func isAboutVirtual8086(_ failed: FailedCheck) -> Bool {
+    failed.check.id.description.hasSuffix(".virtual-8086")
+  }
+
   private func sentence(_ group: [FailedCheck]) -> String {
+    if group.count > 1, Self.isAboutVirtual8086(group[0]), Self.isAboutVirtual8086(group[group.count - 1]) {
+      return
+        "RFLAGS.VM is 1, so the guest is in virtual-8086 mode, but \(group.count) values of its segments are not as "
+        + "that mode requires"
+    }
     // One that says what it is about in its own words says it for the others of the field.
     if let words = group.compactMap({ Self.ownWords($0, dump) }).first { return words + unless(group[0].unless) }
     if group.count == 1 { return Self.sentence(group[0], dump) + unless(group[0].unless) }
@@ -55,6 +70,7 @@ struct Headline {
     switch capability {
     case nil: ""
     case .ia32VMXBASIC: ", which only processors allow whose IA32_VMX_BASIC bit 56 is 1"
+    case .ia32VMXCR0FIXED0: ""
     case .cpuid80000008EAX: ", unless the processor's linear addresses have 57 bits"
     case .ia32VMXCR4FIXED0 where !known.likely.isEmpty: ", unless Linux hides what the processor has"
     default: ", as on all processors so far"
@@ -83,7 +99,7 @@ struct Headline {
     let digits: Int
     if case .field(let field) = finding.subject { digits = field.digits } else { digits = 16 }
     let found = String(hexadecimal: finding.found, digits: digits)
-    if id.hasSuffix(".canonical") { return "\(subject) \(found) is not a canonical address" }
+    if isAboutCanonicalAddress(id) { return "\(subject) \(found) is not a canonical address" }
     if id.hasSuffix(".reserved"), finding.required & finding.change == 0 {
       let plural = finding.change & (finding.change - 1) != 0
       return "\(subject) is \(found), with \(plural ? "bits" : "bit") \(finding.change.bitNumbers) set that must be 0"
@@ -91,14 +107,23 @@ struct Headline {
     return "\(subject) \(found): \(settings(finding)) (\(failed.check.statement.lowercasedFirst))"
   }
 
-  /// What has to change, by name: "unusable is 1, has to be 0".
+  private static func isAboutCanonicalAddress(_ id: String) -> Bool {
+    id.hasSuffix(".canonical") || id == "guest.rip.high-bits" || id == "address-space-size.64-bit-host.rip"
+  }
+
+  /// What has to change, by name: "P is 0, has to be 1".
   private static func settings(_ finding: EntryFinding) -> String {
     var parts: [String] = []
     var rest = finding.change
-    if case .field(let field) = finding.subject, let description = VMCSFieldDescription(encoding: field) {
-      for bits in description.valueType.bitFields where bits.mask & finding.change != 0 {
+    if case .field(let field) = finding.subject, let type = VMCSFieldDescription(encoding: field)?.valueType {
+      if type.isEnumeration {
+        let (found, required) = (type.title(of: finding.found), type.title(of: finding.required))
+        return "\(String(found, or: "not defined")), has to be \(String(required, or: "another"))"
+      }
+      for bits in type.bitFields where bits.mask & finding.change != 0 {
         rest &= ~bits.mask
-        parts.append("\(bits.name) is \(bits.value(in: finding.found)), has to be \(bits.value(in: finding.required))")
+        let name = bits.spokenName(in: type)
+        parts.append("\(name) is \(bits.value(in: finding.found)), has to be \(bits.value(in: finding.required))")
       }
     }
     if rest != 0 { parts.append(unnamed(rest, finding.found)) }
@@ -133,8 +158,17 @@ extension EntryText {
   var lowercasedFirst: String {
     let text = description
     // Names of registers and of fields stay as they are.
-    let isName = text.dropFirst().first.map { $0.isUppercase || $0 == "." } ?? true
+    let isName = text.dropFirst().first.map { !$0.isLowercase } ?? true
     let sentence = text.hasSuffix(".") ? String(text.dropLast()) : text
     return isName ? sentence : sentence.prefix(1).lowercased() + sentence.dropFirst()
+  }
+}
+
+extension BitField {
+  /// How a sentence calls the bits: "P", "Segment type", or “Enable VPID” for a control.
+  fileprivate func spokenName(in type: ValueType) -> String {
+    let title = String(self.title)
+    if ControlWord.allCases.contains(where: { $0.valueType == type }) { return "“\(title)”" }
+    return title.firstIndex(of: ":").map { String(title[..<$0]) } ?? title
   }
 }
