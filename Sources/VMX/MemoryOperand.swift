@@ -21,6 +21,14 @@ public struct OperandLocation: Equatable, Sendable {
   /// The guest-physical address of the other bytes.
   public var second: UInt64
 
+  /// Makes a location; `second` does not count if `firstCount` is the operand's size.
+  @inlinable
+  public init(first: UInt64, firstCount: Int, second: UInt64) {
+    self.first = first
+    self.firstCount = firstCount
+    self.second = second
+  }
+
   /// The guest-physical address of the operand's byte `index`.
   public func address(of index: Int) -> UInt64 {
     index < firstCount ? first + UInt64(index) : second + UInt64(index - firstCount)
@@ -59,6 +67,17 @@ public struct MemoryOperand: Sendable {
   public func locate<Memory: GuestPhysicalMemory>(
     _ offset: UInt64, byteCount: Int, for access: LinearAccess, in memory: Memory
   ) throws(MemoryFault) -> OperandLocation {
+    let location = try translate(offset, byteCount: byteCount, for: access, in: memory)
+    for index in 0..<byteCount where memory.load(location.address(of: index), as: UInt8.self) == nil {
+      throw .missingMemory(guestPhysicalAddress: location.address(of: index), isWrite: access == .write)
+    }
+    return location
+  }
+
+  /// Finds the `byteCount` bytes, 1, 2, 4 or 8, at `offset` of the segment, whether there is memory or not.
+  public func translate<Memory: GuestPhysicalMemory>(
+    _ offset: UInt64, byteCount: Int, for access: LinearAccess, in memory: Memory
+  ) throws(MemoryFault) -> OperandLocation {
     let linear = try linearAddress(of: offset, byteCount: byteCount, for: access)
     if isAlignmentChecked && linear & UInt64(byteCount - 1) != 0 {
       throw .exception(.exception(.alignmentCheck, errorCode: 0))
@@ -69,9 +88,6 @@ public struct MemoryOperand: Sendable {
     if firstCount < byteCount {
       location.second = try physicalAddress(
         of: truncated(linear &+ UInt64(firstCount)), for: access, in: memory)
-    }
-    for index in 0..<byteCount where memory.load(location.address(of: index), as: UInt8.self) == nil {
-      throw .missingMemory(guestPhysicalAddress: location.address(of: index), isWrite: access == .write)
     }
     return location
   }
@@ -122,7 +138,8 @@ public struct MemoryOperand: Sendable {
 
   private func truncated(_ linear: UInt64) -> UInt64 { is64Bit ? linear : linear & 0xFFFF_FFFF }
 
-  private func physicalAddress<Memory: GuestPhysicalMemory>(
+  /// The guest-physical address of the byte at a linear address of the operand's.
+  func physicalAddress<Memory: GuestPhysicalMemory>(
     of linear: UInt64, for access: LinearAccess, in memory: Memory
   ) throws(MemoryFault) -> UInt64 {
     switch translation.translate(linear, for: access, in: memory) {

@@ -39,33 +39,14 @@ extension StringIOInstruction {
   }
 
   /// Decodes the instruction's bytes, prefixes first (SDM, "Instruction Format"); nil if they are not INS or OUTS.
-  ///
-  /// - Parameter addressSize: the address size in bytes without a prefix.
-  init?(decoding bytes: InlineArray<15, UInt8>, count: Int, addressSize: Int) {
-    var instruction = Self(segment: .ds, addressSize: addressSize)
-    for index in 0..<min(count, 15) {
-      switch bytes[index] {
-      // In 64-bit mode these are ignored.
-      case 0x26: if addressSize != 8 { instruction.segment = .es }
-      case 0x2E: if addressSize != 8 { instruction.segment = .cs }
-      case 0x36: if addressSize != 8 { instruction.segment = .ss }
-      case 0x3E: if addressSize != 8 { instruction.segment = .ds }
-      case 0x64: instruction.segment = .fs
-      case 0x65: instruction.segment = .gs
-      case 0x67: instruction.addressSize = addressSize == 4 ? 2 : 4
-      case 0x66, 0xF0, 0xF2, 0xF3: continue
-      case 0x40...0x4F where addressSize == 8: continue
-      case 0x6C, 0x6D:
-        instruction.segment = .es
-        self = instruction
-        return
-      case 0x6E, 0x6F:
-        self = instruction
-        return
-      default: return nil
-      }
+  init?(decoding bytes: InstructionBytes, _ attributes: SizeAttributes) {
+    let prefixes = InstructionPrefixes(of: bytes, is64Bit: attributes.is64Bit)
+    let addressSize = prefixes.addressSize(attributes)
+    switch bytes[prefixes.count] {
+    case 0x6C, 0x6D: self.init(segment: .es, addressSize: addressSize)
+    case 0x6E, 0x6F: self.init(segment: prefixes.segment ?? .ds, addressSize: addressSize)
+    default: return nil
     }
-    return nil
   }
 }
 
@@ -97,17 +78,9 @@ extension LoadedVCPU {
   private func decodeStringIO<Memory: GuestPhysicalMemory>(
     _ translation: LinearAddressTranslation, in memory: Memory
   ) throws(MemoryFault) -> StringIOInstruction? {
-    let code = memoryOperand(in: .cs, translation)
-    let defaultSize = code.is64Bit ? 8 : code.descriptor.accessRights.db ? 4 : 2
-    let count = Int(min(vmcs[.vmExitInstructionLength], 15))
-    var bytes = InlineArray<15, UInt8>(repeating: 0)
-    for index in 0..<count {
-      var byteOperand = code
-      byteOperand.isAlignmentChecked = false
-      let location = try byteOperand.locate(
-        vmcs[.guestRIP] &+ UInt64(index), byteCount: 1, for: .fetch, in: memory)
-      bytes[index] = memory.load(location.first, as: UInt8.self) ?? 0
-    }
-    return StringIOInstruction(decoding: bytes, count: count, addressSize: defaultSize)
+    let bytes = try fetchInstruction(translation, in: memory)
+    let count = Int(min(vmcs[.vmExitInstructionLength], UInt32(InstructionBytes.limit)))
+    if bytes.count < count { throw fetchFault(ofByte: bytes.count, translation, in: memory) }
+    return StringIOInstruction(decoding: bytes.prefix(count), sizeAttributes)
   }
 }

@@ -165,10 +165,10 @@ struct StringIORow: Sendable, CustomTestStringConvertible {
 
   @Test("INS and OUTS, decoded from their bytes", arguments: StringIORow.all)
   func decoding(_ row: StringIORow) {
-    var bytes = InlineArray<15, UInt8>(repeating: 0xCC)
-    for (index, byte) in row.bytes.enumerated() { bytes[index] = byte }
-    #expect(
-      StringIOInstruction(decoding: bytes, count: row.bytes.count, addressSize: row.addressSize) == row.instruction)
+    // What follows the instruction does not matter.
+    let bytes = InstructionBytes(row.bytes + [UInt8](repeating: 0x6C, count: 16), count: row.bytes.count)
+    let attributes = SizeAttributes(code: row.addressSize, stack: row.addressSize)
+    #expect(StringIOInstruction(decoding: bytes, attributes) == row.instruction)
   }
 
   @Test("F15 the address size in the VM-exit instruction information: 0, 1 and 2 are 2, 4 and 8 bytes; the segment")
