@@ -19,9 +19,7 @@ struct SharedDumpExplanationTests {
   }
 
   static let expectations: [Expectation] = [
-    Expectation(
-      name: "bhyve-ia32e-control-partial", verdict: .failed,
-      headline: "“IA-32e mode guest” is 1, so CR0.PG, CR4.PAE and IA32_EFER.LMA of the guest must be 1"),
+    Expectation(name: "bhyve-ia32e-control-partial", verdict: .failed, headline: "The guest state is invalid"),
     Expectation(name: "haxm-partial", verdict: .undecided, headline: "Nothing that can be decided"),
     Expectation(
       name: "kvm-external-interrupt-if-0-partial", verdict: .failed, failed: ["guest.rflags.if-for-external-interrupt"],
@@ -29,10 +27,10 @@ struct SharedDumpExplanationTests {
     Expectation(
       name: "kvm-gdtr-base", verdict: .failed,
       failed: [
-        "guest.gdtr.base.canonical", "guest.tr.access-rights.p", "guest.tr.access-rights.g-set",
-        "guest.tr.access-rights.unusable", "guest.tr.access-rights.type", "guest.rflags.if-for-external-interrupt",
+        "guest.tr.access-rights.type", "guest.tr.access-rights.p", "guest.tr.access-rights.g-set",
+        "guest.tr.access-rights.unusable", "guest.rflags.if-for-external-interrupt", "guest.gdtr.base.canonical",
       ],
-      headline: "Guest GDTR base 0x001f000000000200 is not a canonical address"),
+      headline: "Guest TR access rights"),
     Expectation(name: "kvm-hardware-error-0-partial", verdict: .undecided, headline: "Nothing that can be decided"),
     Expectation(name: "kvm-healthy", verdict: .healthy, headline: "Nothing is wrong"),
     Expectation(

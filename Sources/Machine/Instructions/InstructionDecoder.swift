@@ -1,0 +1,192 @@
+import VMCS
+import VMX
+
+/// What the bytes at RIP are.
+@frozen
+public enum InstructionDecoding: Equatable, Sendable {
+  /// An instruction that accesses memory.
+  case instruction(Instruction)
+  /// No instruction: #UD.
+  case undefined
+  /// More than 15 bytes: #GP(0).
+  case tooLong
+  /// More bytes than there are.
+  case incomplete
+  /// An instruction that `Instruction` decodes, but with operands in registers only.
+  case withoutMemory
+  /// An instruction that `Instruction` does not decode: x87, SSE, AVX and all others that are not an `Operation`.
+  case unsupported
+}
+
+extension Instruction {
+  /// Decodes the instruction that `bytes` begin with (SDM, "Instruction Format").
+  public static func decode(_ bytes: InstructionBytes, _ attributes: SizeAttributes) -> InstructionDecoding {
+    var decoder = InstructionDecoder(bytes, attributes)
+    let decoding = decoder.decode()
+    if decoder.position <= bytes.count { return decoding }
+    return bytes.count < InstructionBytes.limit ? .incomplete : .tooLong
+  }
+}
+
+/// Goes through the bytes of an instruction.
+///
+/// Bytes that are not there are read as 0: what has been decoded counts only if `position` is not beyond them.
+struct InstructionDecoder {
+  let bytes: InstructionBytes
+  let attributes: SizeAttributes
+  let prefixes: InstructionPrefixes
+  let addressSize: Int
+  /// Where the next part is: at the end, the instruction's length.
+  var position: Int
+
+  init(_ bytes: InstructionBytes, _ attributes: SizeAttributes) {
+    self.bytes = bytes
+    self.attributes = attributes
+    prefixes = InstructionPrefixes(of: bytes, is64Bit: attributes.is64Bit)
+    addressSize = prefixes.addressSize(attributes)
+    position = prefixes.count
+  }
+
+  mutating func decode() -> InstructionDecoding {
+    switch takeOpcode() {
+    case .opcode(let opcode): decode(opcode)
+    case .undefined: .undefined
+    // What is not an `Operation` cannot be locked, but for CMPXCHG16B, which is with 0FH C7H.
+    case .unsupported: prefixes.hasLock && bytes[position &- 2] != 0xC7 ? .undefined : .unsupported
+    }
+  }
+
+  private mutating func takeByte() -> UInt8 {
+    let byte = bytes[position]
+    position &+= 1
+    return byte
+  }
+
+  private mutating func takeOpcode() -> OpcodeEntry {
+    let first = takeByte()
+    let next = bytes[position]
+    if first != 0x0F {
+      let entry = OpcodeEntry.oneByte(first, extension: next >> 3 & 7, is64Bit: attributes.is64Bit)
+      if case .opcode = entry { return entry }
+      if OpcodeEntry.isOneByteGroup(first) { position &+= 1 }
+      return entry
+    }
+    position &+= 1
+    switch next {
+    case 0x38: return takeThreeByteOpcode()
+    case 0xC3 where prefixes.hasOperandSizeOverride || prefixes.repetition != .none: return .unsupported
+    case 0xBA, 0xC7:
+      let entry = OpcodeEntry.twoByte(next, extension: bytes[position] >> 3 & 7, isWide: prefixes.rex & 8 != 0)
+      if case .opcode = entry { return entry }
+      position &+= 1
+      return entry
+    default: return OpcodeEntry.twoByte(next, extension: 0, isWide: false)
+    }
+  }
+
+  /// With REPNE it is CRC32.
+  private mutating func takeThreeByteOpcode() -> OpcodeEntry {
+    let opcode = takeByte()
+    return prefixes.repetition == .none ? .threeByte(opcode) : .unsupported
+  }
+
+  private mutating func decode(_ opcode: Opcode) -> InstructionDecoding {
+    var instruction = instruction(opcode)
+    switch opcode.encoding {
+    case .fd, .td:
+      instruction.memory.segment = prefixes.segment ?? .ds
+      instruction.memory.displacement = bytes.quadword(at: position) & mask(ofSize: addressSize)
+      position &+= addressSize
+    case .zo:
+      instruction.memory = stringOperand(opcode.operation)
+      instruction.repetition = prefixes.repetition
+    case .mr, .rm, .mi, .mi8, .m:
+      let modRM = takeByte()
+      if modRM >= 0xC0 { return withoutMemory(opcode) }
+      instruction.memory = takeMemoryReference(modRM)
+      if instruction.source == .register { instruction.register = register(modRM, instruction.registerSize) }
+    }
+    if opcode.operation == .pop && instruction.memory.base == 4 {
+      // The address is that after POP has changed RSP.
+      instruction.memory.displacement &+= UInt64(truncatingIfNeeded: instruction.memorySize)
+    }
+    if opcode.encoding == .mi { instruction.immediate = takeImmediate(min(instruction.memorySize, 4)) }
+    if opcode.encoding == .mi8 { instruction.immediate = takeImmediate(1) }
+    instruction.length = position
+    if prefixes.hasLock && !(isLockable(opcode.operation) && instruction.isDestinationMemory) { return .undefined }
+    return .instruction(instruction)
+  }
+
+  /// What the opcode and the prefixes say.
+  private func instruction(_ opcode: Opcode) -> Instruction {
+    let operandSize = operandSize
+    let memorySize = memorySize(opcode.width, operandSize)
+    let isConversion = opcode.operation == .movzx || opcode.operation == .movsx
+    var instruction = Instruction(
+      operation: opcode.operation, memory: MemoryReference(addressSize: addressSize), memorySize: memorySize,
+      registerSize: isConversion ? operandSize : memorySize, isDestinationMemory: true,
+      condition: opcode.condition, hasLock: prefixes.hasLock, stackAddressSize: attributes.stack, length: 0)
+    switch opcode.encoding {
+    case .mr, .td: instruction.source = .register
+    case .rm, .fd:
+      instruction.source = .register
+      instruction.isDestinationMemory = false
+    case .mi, .mi8: instruction.source = .immediate
+    case .m, .zo: break
+    }
+    return instruction
+  }
+
+  private var operandSize: Int {
+    if prefixes.rex & 8 != 0 { return 8 }
+    return (attributes.code == 2) != prefixes.hasOperandSizeOverride ? 2 : 4
+  }
+
+  private func memorySize(_ width: OperandWidth, _ operandSize: Int) -> Int {
+    switch width {
+    case .byte: 1
+    case .word: 2
+    case .doubleword: min(operandSize, 4)
+    case .quadword: 8
+    case .full: operandSize
+    case .stack: attributes.is64Bit && operandSize != 2 ? 8 : operandSize
+    }
+  }
+
+  private func register(_ modRM: UInt8, _ size: Int) -> RegisterOperand {
+    let index = modRM >> 3 & 7 | prefixes.rex << 1 & 8
+    let isHighByte = size == 1 && prefixes.rex == 0 && index >= 4
+    return RegisterOperand(isHighByte ? index &- 4 : index, isHighByte: isHighByte)
+  }
+
+  private func withoutMemory(_ opcode: Opcode) -> InstructionDecoding {
+    let needsMemory =
+      opcode.operation == .movbe || opcode.operation == .cmpxchg8b || bytes[prefixes.count] == 0x0F && isMOVNTI
+    return prefixes.hasLock || needsMemory ? .undefined : .withoutMemory
+  }
+
+  private var isMOVNTI: Bool { bytes[prefixes.count &+ 1] == 0xC3 }
+
+  private func isLockable(_ operation: Operation) -> Bool {
+    switch operation {
+    case .add, .or, .adc, .sbb, .and, .sub, .xor, .not, .neg, .inc, .dec, .xchg, .xadd, .cmpxchg, .cmpxchg8b, .bts,
+      .btr, .btc:
+      true
+    default: false
+    }
+  }
+
+  private func stringOperand(_ operation: Operation) -> MemoryReference {
+    let (rsi, rdi): (UInt8, UInt8) = (6, 7)
+    // The destination is always in ES.
+    return operation == .stos || operation == .scas
+      ? MemoryReference(segment: .es, base: rdi, addressSize: addressSize)
+      : MemoryReference(segment: prefixes.segment ?? .ds, base: rsi, addressSize: addressSize)
+  }
+
+  private mutating func takeImmediate(_ size: Int) -> UInt64 {
+    let value = signExtended(bytes.quadword(at: position), fromSize: size)
+    position &+= size
+    return value
+  }
+}

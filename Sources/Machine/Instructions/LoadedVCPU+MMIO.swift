@@ -1,0 +1,152 @@
+import VMCS
+import VMX
+
+/// How the emulation of an instruction that accesses a device ended.
+@frozen
+public enum MMIOOutcome: Equatable, Sendable {
+  /// The guest goes on: the instruction has been executed, or a part of its repetitions, or it raises an exception.
+  case done
+  /// The instruction that these bytes begin with is not one that Skep emulates; nothing has been changed.
+  case unsupported(InstructionBytes)
+  /// There is no memory where a page walk or the code needs it.
+  case missingMemory(guestPhysicalAddress: UInt64, isWrite: Bool)
+}
+
+extension LoadedVCPU {
+  /// Executes the instruction at RIP in the guest's stead, because it accesses a device.
+  ///
+  /// A repeated string instruction is executed up to 64 times; for the rest the guest executes it again, as after an
+  /// interrupt. A fault becomes an exception of the guest's, for which nothing of the instruction, or of the element of
+  /// the string, has been executed.
+  ///
+  /// - Parameters:
+  ///   - access: the access that made the guest exit.
+  ///   - device: what is accessed in the page of `access`, and wherever there is no memory.
+  ///   - translation: the translation of linear addresses.
+  ///   - memory: where code, paging structures and the operands outside the device are.
+  public mutating func emulateMMIO<Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
+    _ access: OperandAccess, on device: inout Device, _ translation: LinearAddressTranslation, in memory: Memory
+  ) -> MMIOOutcome {
+    do throws(MemoryFault) {
+      let bytes = try fetchInstruction(translation, in: memory)
+      let attributes = sizeAttributes
+      switch Instruction.decode(bytes, attributes) {
+      case .instruction(let instruction):
+        var execution = MMIOExecution(instruction, access, is64Bit: attributes.is64Bit, rip: instructionPointer)
+        try execution.run(&self, &device, translation, memory)
+      case .undefined: raise(.invalidOpcode)
+      case .tooLong: raise(.generalProtection)
+      case .incomplete: throw fetchFault(ofByte: bytes.count, translation, in: memory)
+      // Not what has exited: another processor has changed the code in between.
+      case .withoutMemory: break
+      case .unsupported: return .unsupported(bytes)
+      }
+    } catch {
+      switch error {
+      case .exception(let exception): raise(exception)
+      case .pageFault(let address, let code): raisePageFault(at: address, code)
+      case .missingMemory(let address, let isWrite):
+        return .missingMemory(guestPhysicalAddress: address, isWrite: isWrite)
+      }
+    }
+    return .done
+  }
+}
+
+/// The execution of one instruction that accesses a device.
+struct MMIOExecution {
+  let instruction: Instruction
+  let access: OperandAccess
+  let is64Bit: Bool
+  let rip: UInt64
+
+  init(_ instruction: Instruction, _ access: OperandAccess, is64Bit: Bool, rip: UInt64) {
+    self.instruction = instruction
+    self.access = access
+    self.is64Bit = is64Bit
+    self.rip = rip
+  }
+
+  /// How many elements of a string one exit moves at most, so that the host gets to its own work.
+  private static var batch: Int { 64 }
+
+  mutating func run<P: VMXProcessor, Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
+    _ vcpu: inout LoadedVCPU<P>, _ device: inout Device, _ translation: LinearAddressTranslation, _ memory: Memory
+  ) throws(MemoryFault) {
+    let registers = RegisterFile(vcpu.registers)
+    if instruction.usesStackPointer { registers[RegisterFile.rsp] = vcpu.stackPointer }
+    if !instruction.isString {
+      try executeOnce(&vcpu, &device, translation, memory)
+      if instruction.usesStackPointer { vcpu.stackPointer = registers[RegisterFile.rsp] }
+    } else if !instruction.isExhausted(registers) {
+      var elements = 1
+      try executeOnce(&vcpu, &device, translation, memory)
+      while !instruction.finishElement(registers, vcpu.flags) {
+        // The guest may be interrupted between two elements.
+        if elements == Self.batch || device.interruptsRepetition { return vcpu.endInterruptShadow() }
+        try executeOnce(&vcpu, &device, translation, memory)
+        elements += 1
+      }
+    }
+    vcpu.advance(by: UInt64(truncatingIfNeeded: instruction.length))
+  }
+
+  /// Executes the instruction, or one element: first all checks, then the accesses.
+  private func executeOnce<P: VMXProcessor, Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
+    _ vcpu: inout LoadedVCPU<P>, _ device: inout Device, _ translation: LinearAddressTranslation, _ memory: Memory
+  ) throws(MemoryFault) {
+    let registers = RegisterFile(vcpu.registers)
+    let size = instruction.memorySize
+    let page = access.address & ~0xFFF
+    let first = try locate(
+      instruction.effectiveAddress(registers, rip: rip), in: instruction.memory.segment,
+      isWrite: instruction.writesMemory, vcpu, translation, memory)
+    var secondLocation: OperandLocation?
+    var second: UInt64 = 0
+    if instruction.secondOperand != .none {
+      let location = try locate(
+        instruction.secondEffectiveAddress(registers), in: instruction.secondSegment,
+        isWrite: instruction.writesSecondOperand, vcpu, translation, memory)
+      secondLocation = location
+      if !instruction.writesSecondOperand {
+        second = device.load(location, byteCount: size, page: page, in: memory)
+      }
+    }
+    let value = instruction.readsMemory ? device.load(first, byteCount: size, page: page, in: memory) : 0
+    var result: UInt64
+    if instruction.usesFlags {
+      var flags = vcpu.flags
+      result = instruction.execute(value, second: second, registers, &flags)
+      vcpu.flags = flags
+    } else {
+      var unused = RFLAGS(rawValue: 0)
+      result = instruction.execute(value, second: second, registers, &unused)
+    }
+    if instruction.writesMemory {
+      device.store(result, at: first, byteCount: size, page: page, in: memory)
+    } else if let secondLocation, instruction.writesSecondOperand {
+      device.store(result, at: secondLocation, byteCount: size, page: page, in: memory)
+    }
+  }
+
+  /// Where an operand is in guest-physical memory.
+  ///
+  /// The processor has checked and translated the access that made the guest exit: that is not done again.
+  private func locate<P: VMXProcessor, Memory: GuestPhysicalMemory>(
+    _ offset: UInt64, in segment: GuestSegment, isWrite: Bool, _ vcpu: borrowing LoadedVCPU<P>,
+    _ translation: LinearAddressTranslation, _ memory: Memory
+  ) throws(MemoryFault) -> OperandLocation {
+    let size = instruction.memorySize
+    // Without a linear address it is not clear which of two operands the exit is about.
+    if access.linearAddress != nil || instruction.secondOperand == .none {
+      let hasBase = !is64Bit || segment == .fs || segment == .gs
+      let linear = (hasBase ? vcpu.descriptor(segment).base &+ offset : offset) & (is64Bit ? ~0 : 0xFFFF_FFFF)
+      let isInPage = linear & 0xFFF <= 0x1000 &- UInt64(truncatingIfNeeded: size)
+      if isInPage && access.isAccess(toOperandAt: linear, isWrite: isWrite) {
+        return OperandLocation(first: access.address, firstCount: size, second: 0)
+      }
+    }
+    return try vcpu.memoryOperand(in: segment, translation).translate(
+      offset, byteCount: size, for: isWrite ? .write : .read, in: memory)
+  }
+}

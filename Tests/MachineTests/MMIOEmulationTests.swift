@@ -1,0 +1,304 @@
+import ProcessorModel
+import Testing
+import VMCS
+import VMX
+
+@testable import Machine
+
+/// A page of bytes that notes its accesses.
+struct PageDevice: MMIODevice {
+  /// An access: where, how many bytes, and what was written.
+  struct Access: Equatable {
+    var address: UInt64
+    var byteCount: Int
+    var stored: UInt64?
+  }
+
+  var bytes = [UInt8](repeating: 0, count: 4096)
+  var accesses: [Access] = []
+  var elementsUntilInterrupt = Int.max
+  var coveredPage: UInt64?
+
+  func covers(page: UInt64) -> Bool { page == coveredPage }
+
+  mutating func load(_ address: UInt64, byteCount: Int) -> UInt64 {
+    accesses.append(Access(address: address, byteCount: byteCount))
+    return (0..<byteCount).reversed().reduce(0) { $0 << 8 | UInt64(bytes[Int(address & 0xFFF) + $1]) }
+  }
+
+  mutating func store(_ value: UInt64, at address: UInt64, byteCount: Int) {
+    accesses.append(Access(address: address, byteCount: byteCount, stored: value))
+    for index in 0..<byteCount {
+      bytes[Int(address & 0xFFF) + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index))
+    }
+  }
+
+  var interruptsRepetition: Bool { accesses.count >= elementsUntilInterrupt }
+}
+
+/// A guest that executes instructions at `code`, with a device in the page at `page`.
+struct MMIOGuest {
+  let guest: GuestOnModel
+  var device = PageDevice()
+  static let code: UInt64 = 0x1000
+  static let page: UInt64 = 0x4000_0000
+  private static let tables: UInt64 = 0x8000
+
+  /// 64-bit code, with linear addresses that are physical ones; or flat 32-bit code without paging.
+  init(is64Bit: Bool = true) throws {
+    guest = try GuestOnModel()
+    _ = IdentityPageTables.write(to: guest.memory, at: Self.tables)
+    guest.vcpu.start(LinuxEntry(rip: Self.code, rsi: 0, rsp: 0x7000, cr3: Self.tables, gdtBase: 0, gdtLimit: 0))
+    guard !is64Bit else { return }
+    try guest.vcpu.setRegister(.efer, to: 0)
+    try guest.vcpu.setRegister(.cr0, to: 0x31)
+    guest.vcpu.setDescriptor(
+      .cs, to: GuestDescriptor(base: 0, limit: ~0, accessRights: SegmentAccessRights(rawValue: 0xC09B)))
+  }
+
+  var registers: GuestRegisters {
+    get { guest.vcpu.registers.pointee }
+    nonmutating set { guest.vcpu.registers.pointee = newValue }
+  }
+
+  var rip: UInt64 { guest.vcpu.instructionPointer }
+
+  /// The exception that the guest will get: vector, error code.
+  mutating func exception() -> [UInt32]? {
+    guard guest.vcpu.needsEventPreparation, guest.vcpu.prepareEvents(externalInterruptRequested: false) == .ready else {
+      return nil
+    }
+    let event = guest.contents(.vmEntryInterruptionInformation)
+    return [UInt32(event.vector)] + (event.deliverErrorCode ? [guest.contents(.vmEntryExceptionErrorCode)] : [])
+  }
+
+  /// Puts `bytes` where RIP is and emulates them.
+  mutating func emulate(
+    _ bytes: [UInt8], at address: UInt64 = page, linear: UInt64? = nil, isWrite: Bool = true, rip: UInt64 = code
+  ) -> MMIOOutcome {
+    for (index, byte) in bytes.enumerated() { _ = guest.memory.store(byte, at: rip + UInt64(index)) }
+    guest.processor.setContents(of: .guestRIP, to: rip)
+    device.accesses = []
+    let translation = guest.vcpu.linearAddressTranslation(physicalAddressWidth: 39, has1GBPages: false)
+    let access = OperandAccess(address: address, linearAddress: linear, isWrite: isWrite)
+    return guest.vcpu.emulateMMIO(access, on: &device, translation, in: guest.memory)
+  }
+
+  /// Changes the page-directory entry of the 2 MiB at `address`.
+  func setPageDirectoryEntry(_ address: UInt64, _ change: (UInt64) -> UInt64) {
+    let location = Self.tables + 0x2000 + (address >> 30) * 0x1000 + (address >> 21 & 511) * 8
+    let entry = guest.memory.load(location, as: UInt64.self) ?? 0
+    _ = guest.memory.store(change(entry), at: location)
+  }
+}
+
+@Suite struct MMIOEmulationTests {
+  @Test(
+    "Every form does to a device's page, registers and flags what it does to memory", arguments: InstructionForm.all)
+  func forms(form: InstructionForm) throws {
+    var guest = try MMIOGuest()
+    let fsBase: UInt64 = 0x1234_5678
+    guest.guest.processor.setContents(of: .guestFSBase, to: fsBase)
+    var random = RandomNumbers(seed: 1 + form.name.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })
+    for round in 0..<20 {
+      let instruction = RandomInstruction(
+        form, target: MMIOGuest.page, code: MMIOGuest.code, fsBase: fsBase, using: &random)
+      if instruction.bytes.count > InstructionBytes.limit { continue }
+      let decoded = try #require(Instruction(instruction.bytes))
+      for index in guest.device.bytes.indices { guest.device.bytes[index] = UInt8(truncatingIfNeeded: random.next()) }
+      var expected = EmulatedProcessor(
+        registers: instruction.registers, flags: instruction.flags, memory: guest.device.bytes, start: MMIOGuest.page,
+        fsBase: fsBase)
+      expected.execute(decoded, rip: MMIOGuest.code)
+
+      var linear: UInt64 = 0
+      withUnsafeMutablePointer(to: &guest.guest.vcpu.registers.pointee) { pointer in
+        let file = RegisterFile(pointer)
+        for index in 0..<16 as Range<UInt8> { file[index] = instruction.registers[Int(index)] }
+        linear = decoded.effectiveAddress(file, rip: MMIOGuest.code)
+        if decoded.memory.segment == .fs { linear &+= fsBase }
+      }
+      guest.guest.vcpu.stackPointer = instruction.registers[4]
+      guest.guest.vcpu.flags = RFLAGS(rawValue: instruction.flags)
+      let outcome = guest.emulate(
+        instruction.bytes, at: linear, linear: round % 2 == 0 ? linear : nil, isWrite: round % 3 != 0)
+      #expect(outcome == .done)
+      #expect(guest.exception() == nil)
+      let file = RegisterFile(guest.guest.vcpu.registers)
+      for index in 0..<16 as Range<UInt8> where index != 4 {
+        #expect(file[index] == expected.registers[Int(index)], "\(form.name) \(instruction.bytes)")
+      }
+      #expect(guest.guest.vcpu.stackPointer == expected.registers[4])
+      #expect(guest.guest.vcpu.flags.rawValue == expected.flags)
+      #expect(guest.device.bytes == expected.memory, "\(form.name) \(instruction.bytes)")
+      #expect(guest.rip == MMIOGuest.code + UInt64(instruction.bytes.count))
+    }
+  }
+
+  @Test("A device has one access for each of the operand's: its size, its value and no more")
+  func accesses() throws {
+    typealias Access = PageDevice.Access
+    var guest = try MMIOGuest()
+    let page = MMIOGuest.page
+    guest.registers.rax = page + 0x20
+    guest.registers.rcx = 0x1122_3344_5566_7788
+    for (bytes, accesses) in [
+      ([0x8B, 0x08], [Access(address: page + 0x20, byteCount: 4)]),
+      ([0x48, 0x8B, 0x48, 0x08], [Access(address: page + 0x28, byteCount: 8)]),
+      ([0x66, 0xC7, 0x00, 0xFE, 0xFF], [Access(address: page + 0x20, byteCount: 2, stored: 0xFFFE)]),
+      ([0xC6, 0x00, 0x80], [Access(address: page + 0x20, byteCount: 1, stored: 0x80)]),
+      (
+        [0xF0, 0x83, 0x08, 0xFF],
+        [Access(address: page + 0x20, byteCount: 4), Access(address: page + 0x20, byteCount: 4, stored: 0xFFFF_FFFF)]
+      ),
+    ] as [([UInt8], [Access])] {
+      #expect(guest.emulate(bytes, at: accesses[0].address, linear: accesses[0].address) == .done)
+      #expect(guest.device.accesses == accesses)
+    }
+  }
+
+  @Test("MOVS between memory and the device, 64 elements an exit, and then the interrupt shadow has ended")
+  func repetition() throws {
+    var guest = try MMIOGuest()
+    for index in 0..<400 as Range<UInt64> {
+      #expect(guest.guest.memory.store(UInt8(truncatingIfNeeded: index), at: 0x2000 + index))
+    }
+    (guest.registers.rsi, guest.registers.rdi, guest.registers.rcx) = (0x2000, MMIOGuest.page, 100)
+    guest.guest.processor.setContents(of: .guestInterruptibilityState, to: GuestInterruptibilityState(rawValue: 1))
+    #expect(guest.emulate([0xF3, 0xA5], linear: MMIOGuest.page) == .done)
+    #expect(guest.registers.rcx == 36 && guest.rip == MMIOGuest.code)
+    #expect(guest.guest.contents(.guestInterruptibilityState).rawValue == 0)
+    #expect(guest.emulate([0xF3, 0xA5], at: MMIOGuest.page + 256, linear: MMIOGuest.page + 256) == .done)
+    #expect(guest.registers.rcx == 0 && guest.rip == MMIOGuest.code + 2)
+    #expect((0..<400).allSatisfy { guest.device.bytes[$0] == UInt8(truncatingIfNeeded: $0) })
+
+    (guest.registers.rsi, guest.registers.rdi, guest.registers.rcx) = (MMIOGuest.page + 8, 0x3000, 10)
+    guest.device.elementsUntilInterrupt = 3
+    #expect(guest.emulate([0xF3, 0xA4], at: MMIOGuest.page + 8, linear: MMIOGuest.page + 8, isWrite: false) == .done)
+    #expect(guest.registers.rcx == 7 && guest.registers.rdi == 0x3003 && guest.rip == MMIOGuest.code)
+    #expect(guest.guest.memory.load(0x3000, as: UInt32.self) == 0x000A_0908)
+    guest.registers.rcx = 0
+    #expect(guest.emulate([0xF3, 0xA4]) == .done)
+    #expect(guest.device.accesses.isEmpty && guest.rip == MMIOGuest.code + 2)
+  }
+
+  @Test("An operand across two pages is split where they meet, into aligned pieces")
+  func split() throws {
+    typealias Access = PageDevice.Access
+    var guest = try MMIOGuest()
+    // Memory ends where the device begins.
+    let end = UInt64(GuestOnModel.memorySize)
+    guest.registers.rax = end - 3
+    guest.registers.rcx = 0x1122_3344_5566_7788
+    #expect(guest.emulate([0x48, 0x89, 0x08], at: end) == .done)
+    #expect(guest.guest.memory.load(end - 4, as: UInt32.self) == 0x6677_8800)
+    #expect(
+      guest.device.accesses == [
+        Access(address: end, byteCount: 4, stored: 0x2233_4455), Access(address: end + 4, byteCount: 1, stored: 0x11),
+      ])
+    #expect(guest.emulate([0x48, 0x8B, 0x10], at: end, isWrite: false) == .done)
+    #expect(guest.registers.rdx == 0x1122_3344_5566_7788)
+    #expect(guest.device.accesses == [Access(address: end, byteCount: 4), Access(address: end + 4, byteCount: 1)])
+  }
+
+  @Test("A page that the device covers is the device's, although there is memory")
+  func covered() throws {
+    var guest = try MMIOGuest()
+    (guest.registers.rsi, guest.registers.rdi) = (MMIOGuest.page, 0x5000)
+    guest.device.coveredPage = 0x5000
+    #expect(guest.emulate([0xA4], linear: MMIOGuest.page) == .done)
+    #expect(guest.device.accesses.map(\.address) == [MMIOGuest.page, 0x5000])
+  }
+
+  @Test(
+    "What is no instruction, or none that is emulated, changes nothing",
+    arguments: [
+      ([0xF0, 0x89, 0x08], .done, [6]), ([0x0F, 0x0B], .done, [6]),
+      ([UInt8](repeating: 0x66, count: 14) + [0x89, 0x08], .done, [13, 0]), ([0x89, 0xC8], .done, nil),
+    ] as [([UInt8], MMIOOutcome, [UInt32]?)])
+  func refused(bytes: [UInt8], outcome: MMIOOutcome, exception: [UInt32]?) throws {
+    var guest = try MMIOGuest()
+    #expect(guest.emulate(bytes) == outcome)
+    #expect(guest.exception() == exception)
+    #expect(guest.device.accesses.isEmpty && guest.rip == MMIOGuest.code)
+  }
+
+  @Test("An unsupported instruction is returned with its bytes")
+  func unsupported() throws {
+    var guest = try MMIOGuest()
+    guard case .unsupported(let bytes) = guest.emulate([0x0F, 0x10, 0x00]) else {
+      Issue.record("not unsupported")
+      return
+    }
+    #expect(bytes.quadword(at: 0) & 0xFF_FFFF == 0x00_100F)
+    #expect(guest.exception() == nil && guest.rip == MMIOGuest.code)
+  }
+
+  @Test("Where a code page is missing there is a page fault at its beginning, with the fetch's error code")
+  func fetchFault() throws {
+    var guest = try MMIOGuest()
+    guest.registers.rax = MMIOGuest.page
+    let tables: UInt64 = 0x1_0000
+    // A page table: linear 0x40_0000 is 0x1_2000, and what follows is not present.
+    #expect(guest.guest.memory.store(UInt64(0x1_2003), at: tables))
+    guest.setPageDirectoryEntry(0x40_0000) { _ in tables | 3 }
+    for (index, byte) in ([0x8B, 0x08, 0x8B] as [UInt8]).enumerated() {
+      #expect(guest.guest.memory.store(byte, at: 0x1_2FFD + UInt64(index)))
+    }
+    let translation = guest.guest.vcpu.linearAddressTranslation(physicalAddressWidth: 39, has1GBPages: false)
+    // The first ends with the page; of the last one the rest is there then, elsewhere.
+    for (rip, exception) in [(0x40_0FFD, nil), (0x40_0FFE, [14, 0]), (0x40_0FFF, [14, 0]), (0x40_0FFF, nil)]
+      as [(UInt64, [UInt32]?)]
+    {
+      if rip == 0x40_0FFF && exception == nil {
+        #expect(guest.guest.memory.store(UInt64(0x3_0003), at: tables + 8))
+        #expect(guest.guest.memory.store(UInt8(0x08), at: 0x3_0000))
+      }
+      guest.guest.processor.setContents(of: .guestRIP, to: rip)
+      let access = OperandAccess(address: MMIOGuest.page, linearAddress: MMIOGuest.page, isWrite: false)
+      #expect(guest.guest.vcpu.emulateMMIO(access, on: &guest.device, translation, in: guest.guest.memory) == .done)
+      #expect(guest.exception() == exception)
+      #expect(guest.rip == (exception == nil ? rip + 2 : rip))
+    }
+    #expect(guest.guest.processor.cr2 == 0x40_1000)
+  }
+
+  @Test("An operand that the exit has not checked is checked: page faults, canonical addresses")
+  func faults() throws {
+    var guest = try MMIOGuest()
+    // Read-only.
+    guest.setPageDirectoryEntry(MMIOGuest.page) { $0 & ~2 }
+    guest.registers.rax = MMIOGuest.page
+    try guest.guest.vcpu.setRegister(.cr0, to: guest.guest.vcpu.register(.cr0) | 1 << 16)
+    #expect(guest.emulate([0x01, 0x08], linear: MMIOGuest.page, isWrite: false) == .done)
+    #expect(guest.exception() == [14, 3])
+    #expect(guest.guest.processor.cr2 == MMIOGuest.page)
+    #expect(guest.emulate([0x03, 0x08], linear: MMIOGuest.page, isWrite: false) == .done)
+    #expect(guest.exception() == nil)
+    (guest.registers.rsi, guest.registers.rdi) = (MMIOGuest.page, 1 << 47)
+    #expect(guest.emulate([0xA4], linear: MMIOGuest.page, isWrite: false) == .done)
+    #expect(guest.exception() == [13, 0])
+    #expect(guest.device.accesses.isEmpty && guest.registers.rsi == MMIOGuest.page && guest.rip == MMIOGuest.code)
+  }
+
+  @Test("32-bit code: segments have bases and limits")
+  func segments() throws {
+    var guest = try MMIOGuest(is64Bit: false)
+    guest.guest.vcpu.setDescriptor(
+      .ds,
+      to: GuestDescriptor(
+        base: MMIOGuest.page, limit: 0xFFF, accessRights: SegmentAccessRights(rawValue: 0x4093)))
+    guest.registers.rax = 0x100
+    guest.registers.rcx = 0xAABB_CCDD
+    let place = MMIOGuest.page + 0x100
+    for linear in [place, nil] {
+      #expect(guest.emulate([0x89, 0x08], at: place, linear: linear) == .done)
+      #expect(guest.device.accesses == [PageDevice.Access(address: place, byteCount: 4, stored: 0xAABB_CCDD)])
+    }
+    // Another page: the limit is looked at.
+    guest.registers.rax = 0xFFD
+    #expect(guest.emulate([0x89, 0x08], at: place) == .done)
+    #expect(guest.exception() == [13, 0])
+    #expect(guest.device.accesses.isEmpty)
+  }
+}
