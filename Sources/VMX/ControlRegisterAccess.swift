@@ -17,6 +17,8 @@ extension LoadedVCPU {
     let index = Int(access.register.rawValue)
     let movToControlRegister: UInt8 = 0
     let movFromControlRegister: UInt8 = 1
+    let clts: UInt8 = 2
+    let lmsw: UInt8 = 3
     switch (access.accessType.rawValue, access.controlRegister) {
     case (movToControlRegister, 0): writeCR0(operand(index), memory, physicalAddressWidth)
     case (movToControlRegister, 4): writeCR4(operand(index), memory, physicalAddressWidth)
@@ -28,6 +30,13 @@ extension LoadedVCPU {
     case (movFromControlRegister, 8):
       setGeneralPurposeRegister(index, to: UInt64(taskPriority >> 4))
       advance()
+    case (clts, 0):
+      let taskSwitched: UInt64 = 1 << 3
+      writeCR0(register(.cr0) & ~taskSwitched, memory, physicalAddressWidth)
+    case (lmsw, 0):
+      // It changes bits 3:0 and does not clear PE.
+      let cr0 = register(.cr0)
+      writeCR0(cr0 & ~0xE | UInt64(access.lmswSourceData) & 0xF | cr0 & 1, memory, physicalAddressWidth)
     default: raise(.generalProtection)
     }
   }

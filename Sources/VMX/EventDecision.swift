@@ -26,12 +26,16 @@ public struct GuestInterruptibility: Equatable, Sendable {
   public var interruptsEnabled: Bool
   /// Blocking by STI, by MOV SS, and by NMI.
   public var state: GuestInterruptibilityState
+  /// Whether a debug exception of the instruction before is pending, which comes before every interrupt (SDM, "Priority
+  /// Among Concurrent Events").
+  public var hasPendingDebugException: Bool
 
-  /// Makes it from the two fields.
+  /// Makes it from the three fields.
   @inlinable
-  public init(interruptsEnabled: Bool, state: GuestInterruptibilityState) {
+  public init(interruptsEnabled: Bool, state: GuestInterruptibilityState, hasPendingDebugException: Bool = false) {
     self.interruptsEnabled = interruptsEnabled
     self.state = state
+    self.hasPendingDebugException = hasPendingDebugException
   }
 
   /// Whether the last instruction was STI, MOV SS or POP SS, so that the next one is protected.
@@ -40,13 +44,13 @@ public struct GuestInterruptibility: Equatable, Sendable {
 
   /// Whether an external interrupt can be delivered now.
   @inlinable
-  public var acceptsExternalInterrupt: Bool { interruptsEnabled && !isInShadow }
+  public var acceptsExternalInterrupt: Bool { interruptsEnabled && !isInShadow && !hasPendingDebugException }
 
   /// Whether an NMI can be delivered now.
   ///
   /// Blocking by STI counts: some processors do not enter with an NMI then.
   @inlinable
-  public var acceptsNMI: Bool { !isInShadow && !state.blockingByNMI }
+  public var acceptsNMI: Bool { !isInShadow && !state.blockingByNMI && !hasPendingDebugException }
 }
 
 /// Which event the next VM entry injects, and for what it has to wait: the one place where that is decided.

@@ -22,14 +22,42 @@ extension LoadedVCPU {
   @inlinable
   public mutating func raise(_ exception: Event) { state.events.exception = exception }
 
-  /// Makes an NMI pending.
+  /// Makes an NMI pending; one that is pending already is the same.
   public mutating func requestNMI() { state.events.nmi = true }
+
+  /// Whether an event other than an interrupt ends HLT: an NMI that is not blocked, an exception, or a debug exception.
+  public var endsHLT: Bool {
+    if state.events.exception != nil || state.events.interrupted != nil { return true }
+    return state.events.nmi && !vmcs[.guestInterruptibilityState].blockingByNMI || hasPendingDebugException
+  }
+
+  /// Lets the guest have the exception that it exited for, as if there had been no exit.
+  public mutating func reflect(_ information: VMExitInterruptionInformation) {
+    var event = Event(
+      vector: information.vector, type: information.type,
+      errorCode: information.errorCodeValid ? vmcs[.vmExitInterruptionErrorCode] : nil)
+    if event.hasInstructionLength { event.instructionLength = vmcs[.vmExitInstructionLength] }
+    if event.vector != ExceptionVector.doubleFault.rawValue {
+      restoreBlockingByNMI(unblocked: information.nmiUnblockingDueToIRET)
+    }
+    keepInterruptedEvent()
+    if event.type == .hardwareException {
+      switch event.vector {
+      case ExceptionVector.pageFault.rawValue: state.processor.cr2 = vmcs[.exitQualification]
+      case ExceptionVector.debugException.rawValue:
+        applyDebugException(DebugExceptionQualification(rawValue: vmcs[.exitQualification]))
+      default: break
+      }
+    }
+    raise(event)
+  }
 
   /// Decides what the next entry injects, and for what it has to wait, and writes the fields.
   @inline(never)
   public mutating func prepareEvents(externalInterruptRequested: Bool) -> EntryPreparation {
     let interruptibility = GuestInterruptibility(
-      interruptsEnabled: vmcs[.guestRFLAGS].if, state: vmcs[.guestInterruptibilityState])
+      interruptsEnabled: vmcs[.guestRFLAGS].if, state: vmcs[.guestInterruptibilityState],
+      hasPendingDebugException: hasPendingDebugException)
     let decision = EventDecision(
       pending: state.events, interruptibility: interruptibility, externalInterruptRequested: externalInterruptRequested)
     if decision.isTripleFault { return .tripleFault }
@@ -61,8 +89,9 @@ extension LoadedVCPU {
 
   /// Keeps the event whose delivery the exit interrupted, if one was under way, to deliver it again.
   ///
-  /// For the exits that can interrupt one: exceptions, EPT violations, task switches.
-  public mutating func keepInterruptedEvent(isTaskSwitch: Bool = false) {
+  /// For the exits that can interrupt one and have not delivered it: exceptions, EPT violations, accesses to the local
+  /// APIC's page. A task switch delivers what it interrupts.
+  public mutating func keepInterruptedEvent() {
     let information = vmcs[.idtVectoringInformation]
     guard information.valid else { return }
     var event = Event(
@@ -70,8 +99,8 @@ extension LoadedVCPU {
       errorCode: information.errorCodeValid ? vmcs[.idtVectoringErrorCode] : nil)
     if event.hasInstructionLength { event.instructionLength = vmcs[.vmExitInstructionLength] }
     state.events.interrupted = event
-    // The NMI has not been delivered, so it blocks nothing yet; a task switch has delivered it.
-    if event.type == .nmi && !isTaskSwitch { setBlockingByNMI(false) }
+    // The NMI has not been delivered, so it blocks nothing yet.
+    if event.type == .nmi { setBlockingByNMI(false) }
   }
 
   /// Restores blocking by NMI, which an IRET had ended before it faulted (SDM, "Information for VM Exits Due to
@@ -82,7 +111,7 @@ extension LoadedVCPU {
     if unblocked && !vmcs[.idtVectoringInformation].valid { setBlockingByNMI(true) }
   }
 
-  private func setBlockingByNMI(_ blocked: Bool) {
+  func setBlockingByNMI(_ blocked: Bool) {
     var interruptibility = vmcs[.guestInterruptibilityState]
     interruptibility.blockingByNMI = blocked
     vmcs[.guestInterruptibilityState] = interruptibility

@@ -63,18 +63,19 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
     state.needsVPIDFlush = false
   }
 
-  /// Moves RIP past the instruction that exited, which has been emulated, and ends blocking by STI and by MOV SS.
+  /// Moves RIP past the instruction that exited, which has been emulated, and does what the end of an instruction does:
+  /// blocking by STI and by MOV SS ends, and with RFLAGS.TF the debug exception of a single step is pending.
   ///
-  /// Three VMREADs and one VMWRITE.
+  /// Four VMREADs and one VMWRITE.
   @inlinable @inline(__always)
   public mutating func advance() {
     let rip = vmcs[.guestRIP]
-    let next = rip &+ UInt64(vmcs[.vmExitInstructionLength])
-    vmcs[.guestRIP] = (rip ^ next) >> 32 == 0 ? next : wrapped(next)
+    let length = vmcs[.vmExitInstructionLength]
+    let next = rip &+ UInt64(length)
+    let crosses4GiB = UInt32(truncatingIfNeeded: rip).addingReportingOverflow(length).overflow
+    vmcs[.guestRIP] = crosses4GiB ? wrapped(next) : next
     let interruptibility = vmcs[.guestInterruptibilityState].rawValue
-    if interruptibility & 3 != 0 {
-      vmcs[.guestInterruptibilityState] = GuestInterruptibilityState(rawValue: interruptibility & ~3)
-    }
+    if UInt64(interruptibility) & 3 | vmcs[.guestRFLAGS].rawValue & 0x100 != 0 { endInstruction(interruptibility) }
   }
 
   /// RIP where it crosses 4 GiB: outside 64-bit mode it wraps.

@@ -6,8 +6,12 @@ import VMCS
 ///
 /// SDM, "VMX Basic Exit Reasons".
 public enum VMExit: Sendable {
-  /// An exception that the exception bitmap names, or an NMI of the host's.
-  case exceptionOrNMI(VMExitInterruptionInformation)
+  /// An exception of the guest's that the exception bitmap names: `LoadedVCPU.reflect` delivers it.
+  case exception(VMExitInterruptionInformation)
+  /// An NMI of the host's, which has not been delivered; NMIs are blocked until the host executes IRET.
+  case hostNMI
+  /// A machine check of the host's.
+  case hostMachineCheck
   /// An interrupt of the host's, which the exit has acknowledged.
   case externalInterrupt(vector: UInt8)
   /// The guest's processor shut down.
@@ -69,7 +73,6 @@ extension VMExit {
     let reason = vmcs[.exitReason]
     // The whole field is compared: bit 31, or a bit that nothing enables, makes the reason another one.
     switch reason.rawValue {
-    case 0: self = .exceptionOrNMI(vmcs[.vmExitInterruptionInformation])
     case 1: self = .externalInterrupt(vector: UInt8(truncatingIfNeeded: vmcs[.vmExitInterruptionInformation].rawValue))
     case 2: self = .tripleFault
     case 3: self = .initSignal
@@ -93,21 +96,30 @@ extension VMExit {
     }
   }
 
-  /// The reasons that no guest meets often.
+  /// The reasons that no guest meets often: those that have a case of their own, then by the table.
   @inline(never) @usableFromInline
   static func rare<P: VMXProcessor>(_ reason: ExitReason, _ vmcs: borrowing CurrentVMCS<P>) -> VMExit {
     if reason.vmEntryFailure { return .entryFailure(reason, qualification: vmcs[.exitQualification]) }
     switch reason.rawValue {
+    case 0: return exceptionOrNMI(vmcs[.vmExitInterruptionInformation])
     case 43: return .tprBelowThreshold
     case 44: return .apicAccess(APICAccessQualification(rawValue: vmcs[.exitQualification]))
     case 45: return .virtualizedEOI(vector: UInt8(truncatingIfNeeded: vmcs[.exitQualification]))
     case 52: return .preemptionTimerExpired
     case 56: return .apicWrite(offset: UInt16(truncatingIfNeeded: vmcs[.exitQualification]) & 0xFFF)
-    // GETSEC; the VMX instructions; MWAIT and MONITOR; INVEPT and INVVPID, which exit whatever the privilege level is;
-    // RDRAND and RDSEED cannot exit here; ENCLS, PCONFIG, LOADIWKEY, ENCLV, SEAMCALL, TDCALL; VMFUNC; RSM.
-    case 11, 17...27, 36, 39, 50, 53, 59, 60, 65, 69, 70, 76, 77: return .undefinedInstruction
-    case 15: return .forbiddenInstruction
-    default: return .unknown(reason)
+    // A bit above the basic reason makes it another one.
+    case 0x1_0000...: return .unknown(reason)
+    default: break
     }
+    return switch ExitReasonTreatment(of: reason.basicReason)?.treatment {
+    case .invalidOpcode: .undefinedInstruction
+    case .generalProtection: .forbiddenInstruction
+    default: .unknown(reason)
+    }
+  }
+
+  private static func exceptionOrNMI(_ information: VMExitInterruptionInformation) -> VMExit {
+    if information.type == .nmi { return .hostNMI }
+    return information.vector == ExceptionVector.machineCheck.rawValue ? .hostMachineCheck : .exception(information)
   }
 }

@@ -276,10 +276,24 @@ private struct LoadedGuest: ~Copyable {
     }
   }
 
+  @Test("F3 CLTS clears TS; LMSW sets bits 3:0, and does not clear PE", arguments: 0..<16 as Range<UInt64>)
+  func machineStatusWord(_ bits: UInt64) throws {
+    for source in 0..<16 as Range<UInt64> {
+      let old = 0x30 | bits
+      var guest = try self.guest(CR0Case("", old: old, written: 0, efer: 0, cr4: 0, cs: 0x9B, nil))
+      guest.vcpu.emulate(.init(rawValue: 0x30 | source << 16), memory: Self.memory, physicalAddressWidth: 46)
+      var cr0 = guest.vcpu.register(.cr0)
+      #expect(cr0 == (old & ~0xE | source | old & 1))
+      guest.vcpu.emulate(.init(rawValue: 0x20), memory: Self.memory, physicalAddressWidth: 46)
+      cr0 = guest.vcpu.register(.cr0)
+      #expect(cr0 & 8 == 0)
+    }
+  }
+
   @Test("F3 an access that the masks cannot make exit is #GP(0), not a stop")
   func everyQualification() throws {
     let fixture = try VCPUFixture()
-    let known: Set<UInt64> = [0x00, 0x04, 0x08, 0x18]
+    let known: Set<UInt64> = [0x00, 0x04, 0x08, 0x18, 0x20, 0x30]
     for qualification in 0..<0x80 as Range<UInt64> where !known.contains(qualification & 0x3F) {
       var guest = LoadedGuest(fixture: fixture, vcpu: fixture.makeLoadedVCPU())
       guest.vcpu.emulate(

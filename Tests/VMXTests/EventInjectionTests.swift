@@ -135,19 +135,6 @@ import VMCS
     }
   }
 
-  @Test("F5 a task switch has delivered the NMI that it interrupted, which goes on blocking")
-  func taskSwitch() throws {
-    let fixture = try VCPUFixture()
-    var vcpu = fixture.makeVCPU().load()
-    var exit = ScriptedExit(.taskSwitch, instructionLength: 0)
-    exit.idtVectoringInformation = IDTVectoringInformation(rawValue: Event.nmi.information.rawValue)
-    exit[.guestInterruptibilityState] = GuestInterruptibilityState(rawValue: 8)
-    fixture.processor.script = [exit]
-    _ = vcpu.run(eptGeneration: 0)
-    vcpu.keepInterruptedEvent(isTaskSwitch: true)
-    #expect(fixture.contents(.guestInterruptibilityState).blockingByNMI)
-  }
-
   @Test("F5 an exit that interrupted nothing leaves nothing to deliver")
   func nothingInterrupted() throws {
     let fixture = try VCPUFixture()
