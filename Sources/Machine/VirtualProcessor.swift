@@ -191,7 +191,9 @@ public struct VirtualProcessor: ~Copyable {
     case .entryFailure(let reason, let qualification): return .entryFailure(reason, qualification: qualification)
     case .entryInstructionFailed(let error): return .entryInstructionFailed(error)
     case .taskSwitch: return .unsupported("the guest switched tasks by hardware, which Skep does not emulate")
-    case .exceptionOrNMI: return .unsupported("the host had an NMI or a machine check while the guest ran")
+    case .exception(let information): vcpu.reflect(information)
+    case .hostNMI: return .unsupported("the host had an NMI while the guest ran")
+    case .hostMachineCheck: return .unsupported("the host had a machine check while the guest ran")
     case .initSignal: return .unsupported("the host's processor got an INIT signal")
     case .eptMisconfiguration(let address): return .eptMisconfiguration(guestPhysicalAddress: address)
     case .tprBelowThreshold, .apicAccess, .virtualizedEOI, .apicWrite, .preemptionTimerExpired:
