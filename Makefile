@@ -8,6 +8,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 CPU_MODEL ?= corei7_skylake_x
 MEMORY ?= 256M
+CPUS ?= 1
 # The self-tests of the kernel's cryptography take an emulated processor longer than all the rest of the boot.
 APPEND ?= console=ttyS0 cryptomgr.notests
 # The command that builds the hypervisor and leaves its ELF file where HYPERVISOR says.
@@ -49,7 +50,7 @@ help: ## List the targets
 .PHONY: run
 run: packages build image guest ## Boot Debian's kernel as a guest of Skep, to a shell on this terminal
 	@$(SKEP) run --kernel $(GUEST)/vmlinuz --initrd $(GUEST)/initrd.img --append "$(APPEND)" \
-	  --memory $(MEMORY) --cpu-model $(CPU_MODEL)
+	  --memory $(MEMORY) --cpus $(CPUS) --cpu-model $(CPU_MODEL)
 
 .PHONY: build
 build:
@@ -68,6 +69,11 @@ image: ## Build the hypervisor: build/skep.elf
 probe:
 	@echo "==> Building the probe"
 	@$(MAKE) -C Hypervisor probe
+
+.PHONY: processors
+processors:
+	@echo "==> Building the drill of several processors"
+	@$(MAKE) -C Hypervisor processors
 
 .PHONY: guest
 guest: $(GUEST)/vmlinuz $(GUEST)/initrd.img ## Fetch Debian's kernel and make an initramfs: build/guest
@@ -112,7 +118,7 @@ $(GUEST)/initrd.img: $(shell find Guest -type f) Makefile
 	@rm -rf $(GUEST)/root
 
 .PHONY: test
-test: packages image probe guest test-guests ## Test everything, on the host and in Bochs; ends with a count
+test: packages image probe processors guest test-guests ## Test everything, on the host and in Bochs; ends with a count
 	@$(call install,$(TEST_PACKAGES))
 	@mkdir -p build; failed=0; \
 	echo "==> Checking the form"; $(MAKE) --no-print-directory lint || failed=1; \

@@ -33,7 +33,7 @@ let package = Package(
     .target(name: "VMCS", dependencies: ["CVMX"], swiftSettings: settings),
     .target(name: "VMEntryChecks", dependencies: ["VMCS"], swiftSettings: settings),
     .target(name: "VMX", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
-    .target(name: "Machine", dependencies: ["VMX", "VMEntryChecks"], swiftSettings: settings),
+    .target(name: "Machine", dependencies: ["VMX", "VMEntryChecks", "CVMX"], swiftSettings: settings),
     .target(name: "ProcessorModel", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "VMCSDump", dependencies: ["VMCS"], swiftSettings: settings),
     .target(name: "Explanation", dependencies: ["VMCSDump", "VMEntryChecks", "VMCS"], swiftSettings: settings),

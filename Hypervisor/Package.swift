@@ -14,7 +14,12 @@ let package = Package(
     // What every image needs: the processor, the serial ports, interrupts, what the boot loader left.
     .target(
       name: "Host",
-      dependencies: ["Boot", .product(name: "VMCS", package: "skep")],
+      dependencies: [
+        "Boot",
+        .product(name: "Machine", package: "skep"),
+        .product(name: "VMCS", package: "skep"),
+        .product(name: "VMX", package: "skep"),
+      ],
       swiftSettings: settings),
     // Runs the states of `EntryProbe` on the processor: one half of `make differential`.
     .executableTarget(
@@ -24,6 +29,16 @@ let package = Package(
         .product(name: "EntryProbe", package: "skep"),
         .product(name: "VMCS", package: "skep"),
         .product(name: "VMEntryChecks", package: "skep"),
+      ],
+      swiftSettings: settings),
+    // Starts all processors and tries what they have to do for the hypervisor: for its tests.
+    .executableTarget(
+      name: "Processors",
+      dependencies: [
+        "Boot", "Host",
+        .product(name: "Machine", package: "skep"),
+        .product(name: "VMCS", package: "skep"),
+        .product(name: "VMX", package: "skep"),
       ],
       swiftSettings: settings),
     .executableTarget(

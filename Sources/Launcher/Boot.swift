@@ -16,6 +16,9 @@ public struct Boot: Sendable {
   /// The amounts of guest memory that the emulator has room for beside Skep itself.
   public static let memoryBounds = MemorySize.mebibytes(16)...MemorySize.mebibytes(1920)
 
+  /// The numbers of processors that a guest can have.
+  public static let processorBounds = 1...8
+
   /// How the kernel is started.
   public var method: Method
   /// The kernel, a bzImage.
@@ -26,6 +29,8 @@ public struct Boot: Sendable {
   public var commandLine: String
   /// The guest's memory.
   public var memory: MemorySize
+  /// How many processors the guest has, and the machine too, since each of the guest's has one to itself.
+  public var processorCount: Int
   /// Whether Skep counts exits, VMREADs, VMWRITEs and instructions.
   public var isMetered: Bool
   /// Whether Skep maps guest memory page by page when it is first touched, instead of all at the start.
@@ -37,7 +42,7 @@ public struct Boot: Sendable {
   /// Checks all that can be checked before anything is started.
   public init(
     method: Method, kernel: InputFile, initrd: InputFile? = nil, commandLine: String = defaultCommandLine,
-    memory: MemorySize = .mebibytes(256), isMetered: Bool = true, mapsOnDemand: Bool = false,
+    memory: MemorySize = .mebibytes(256), processorCount: Int = 1, isMetered: Bool = true, mapsOnDemand: Bool = false,
     drill: String? = nil
   ) throws(LaunchProblem) {
     if let control = commandLine.unicodeScalars.first(where: { $0.value < 0x20 || $0.value == 0x7f }) {
@@ -51,11 +56,17 @@ public struct Boot: Sendable {
         "--memory \(memory) is out of range",
         remedy: "Give between \(Self.memoryBounds.lowerBound) and \(Self.memoryBounds.upperBound).")
     }
+    guard Self.processorBounds.contains(processorCount) else {
+      throw LaunchProblem(
+        "--cpus \(processorCount) is out of range",
+        remedy: "Give between \(Self.processorBounds.lowerBound) and \(Self.processorBounds.upperBound).")
+    }
     self.method = method
     self.kernel = kernel
     self.initrd = initrd
     self.commandLine = commandLine
     self.memory = memory
+    self.processorCount = processorCount
     self.isMetered = isMetered
     self.mapsOnDemand = mapsOnDemand
     self.drill = drill
@@ -108,7 +119,7 @@ public struct Boot: Sendable {
       // GRUB writes a word with a space in it as "append=…", with \ before each ", ' and \: HypervisorOptions knows.
       let words =
         [
-          "memory=\(memory.bytes)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)",
+          "memory=\(memory.bytes)", "cpus=\(processorCount)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)",
           "on-demand=\(mapsOnDemand ? 1 : 0)",
         ] + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
       lines = [

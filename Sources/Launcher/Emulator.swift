@@ -52,10 +52,10 @@ public struct Emulator: Sendable {
   /// Bochs' configuration file.
   ///
   /// File names are relative to the run's own directory.
-  func configuration(memory: MemorySize, console: String, report: String) -> String {
+  func configuration(memory: MemorySize, processorCount: Int, console: String, report: String) -> String {
     let mebibytes = memory.roundedUpMebibytes
     return """
-      cpu: model=\(model), count=1, ips=\(Self.instructionsPerSecond), reset_on_triple_fault=0
+      cpu: model=\(model), count=\(processorCount), ips=\(Self.instructionsPerSecond), reset_on_triple_fault=0
       memory: guest=\(mebibytes), host=\(mebibytes)
       romimage: file=\(Self.firmware[0]), options=fastboot
       vgaromimage: file=\(Self.firmware[1])

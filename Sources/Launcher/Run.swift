@@ -43,7 +43,7 @@ public struct Run: Sendable {
       if signals.next() != nil { return .interrupted }
       throw error
     }
-    progress.step("Starting Bochs: \(emulator.model), \(boot.machineMemory)")
+    progress.step("Starting Bochs: \(boot.processorCount == 1 ? "" : "\(boot.processorCount) x ")\(emulator.model), \(boot.machineMemory)")
     let session = try Session(script: script, limit: limit, progress: progress, signals: signals)
     let (cause, status) = try await start(session, in: directory)
     try keepLog(of: directory)
@@ -54,7 +54,8 @@ public struct Run: Sendable {
     Session.Cause, TerminationStatus
   ) {
     let configuration = emulator.configuration(
-      memory: boot.machineMemory, console: session.console.path, report: session.reportLine.path)
+      memory: boot.machineMemory, processorCount: boot.processorCount, console: session.console.path,
+      report: session.reportLine.path)
     try directory.file("bochsrc").write(configuration)
     // Debian's Bochs has the debugger built in, which waits for a command.
     try directory.file("commands").write("c\n")

@@ -6,6 +6,8 @@
 public struct HypervisorOptions {
   /// The guest's memory in bytes; nil for as much as there is.
   public private(set) var memory: UInt64?
+  /// How many processors the guest has; 1 unless the line says something else.
+  public private(set) var processorCount: UInt64 = 1
   /// Whether to count what each exit costs.
   public private(set) var isMetered = false
   /// Whether guest memory is mapped by 4 KiB pages when it is first touched, instead of all at the start.
@@ -23,6 +25,7 @@ public struct HypervisorOptions {
     while let word = Self.nextWord(in: line, at: &position) {
       if let value = Self.value(of: "append=", in: word) { append = value }
       if let value = Self.value(of: "memory=", in: word) { memory = Self.number(value) }
+      if let value = Self.value(of: "cpus=", in: word) { processorCount = Self.number(value) ?? 1 }
       if let value = Self.value(of: "drill=", in: word) { drill = value }
       if let value = Self.value(of: "metered=", in: word) { isMetered = Self.number(value) == 1 }
       if let value = Self.value(of: "on-demand=", in: word) { mapsOnDemand = Self.number(value) == 1 }

@@ -16,6 +16,9 @@ struct GuestOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The guest's memory: bytes, or a number with K, M or G.", valueName: "size"))
   var memory = MemorySize.mebibytes(256)
 
+  @Option(help: ArgumentHelp("The guest's processors: 1 to 8, each on one of the machine's own.", valueName: "count"))
+  var cpus = 1
+
   @Option(help: ArgumentHelp("The hypervisor's image; build/skep.elf if not given.", valueName: "file"))
   var hypervisor: String?
 
@@ -35,7 +38,7 @@ struct GuestOptions: ParsableArguments {
     let initrd = try initrd.map { try InputFile($0, role: "initrd") }
     return try Boot(
       method: native ? .native : .hypervisor(hypervisorImage()), kernel: kernel, initrd: initrd, commandLine: append,
-      memory: memory, isMetered: metered, mapsOnDemand: onDemand, drill: drill)
+      memory: memory, processorCount: cpus, isMetered: metered, mapsOnDemand: onDemand, drill: drill)
   }
 
   /// The image named by the option, or the one built in the package that this program was built in.

@@ -1,5 +1,8 @@
-// From the multiboot2 loader to 64-bit Swift: long mode with an identity map of the first 4 GiB, a GDT, a TSS, a stack.
+// From the multiboot2 loader, and on the other processors from the trampoline, to 64-bit Swift: long mode with an identity
+// map of the first 4 GiB, a GDT, a TSS, a stack.
 // Facts: Multiboot2 Specification, "I386 machine state"; SDM, "Switching to Protected Mode", "Initializing IA-32e Mode".
+
+#include "include/Processors.h"
 
 #define CR0_PG (1 << 31)
 #define CR0_WP (1 << 16)
@@ -9,7 +12,8 @@
 #define IA32_EFER 0xC0000080
 #define EFER_LME (1 << 8)
 #define EFER_NXE (1 << 11)
-#define STACK_SIZE 0x10000
+#define CODE_SELECTOR 0x08
+#define DATA_SELECTOR 0x10
 
   .section .multiboot, "a"
   .balign 8
@@ -27,7 +31,7 @@ header_end:
 boot_entry:
   cli
   cld
-  mov $stack_top, %esp
+  mov $processor_stacks + PROCESSOR_STACK_TOP, %esp
   mov %eax, boot_magic
   mov %ebx, boot_information
 
@@ -62,6 +66,10 @@ boot_entry:
   add $8, %edi
   loop 2b
 
+  xor %ebp, %ebp
+
+// EBP is the processor's index.
+enter_long_mode:
   mov $boot_level4, %eax
   mov %eax, %cr3
   mov %cr4, %eax
@@ -76,7 +84,17 @@ boot_entry:
   or $CR0_PG + CR0_WP + CR0_NE + CR0_MP, %eax
   mov %eax, %cr0
   lgdt gdt_pointer
-  ljmp $0x08, $long_mode
+  ljmp $CODE_SELECTOR, $long_mode
+
+// Where the trampoline arrives, in protected mode with this GDT.
+  .global processor_entry
+processor_entry:
+  mov $DATA_SELECTOR, %eax
+  mov %eax, %ds
+  mov %eax, %es
+  mov %eax, %ss
+  mov starting_processor, %ebp
+  jmp enter_long_mode
 
 // COM2 says why, in the launcher's protocol; then the machine stands still.
 no_long_mode:
@@ -100,24 +118,32 @@ no_long_mode:
 
   .code64
 long_mode:
-  mov $0x10, %eax
+  mov $DATA_SELECTOR, %eax
   mov %eax, %ds
   mov %eax, %es
   mov %eax, %ss
   xor %eax, %eax
   mov %eax, %fs
   mov %eax, %gs
-  lea stack_top(%rip), %rsp
+  mov %ebp, %edi
+  imul $PROCESSOR_STACK_STRIDE, %rdi, %rsp
+  lea processor_stacks + PROCESSOR_STACK_TOP(%rsp), %rsp
   // The TSS's address goes into its descriptor, whose parts are spread as they were on the 80286.
-  lea task_state(%rip), %rax
-  lea gdt_tss(%rip), %rdx
+  imul $TASK_STATE_STRIDE, %rdi, %rax
+  lea task_state(%rax), %rax
+  mov %edi, %ecx
+  shl $4, %ecx
+  lea gdt_tasks(%rcx), %rdx
   mov %ax, 2(%rdx)
   shr $16, %rax
   mov %al, 4(%rdx)
   mov %ah, 7(%rdx)
-  mov $0x18, %eax
+  lea FIRST_TASK_SELECTOR(%rcx), %eax
   ltr %ax
+  test %edi, %edi
+  jnz 8f
   call main
+8:call processor_main
 7:cli
   hlt
   jmp 7b
@@ -138,19 +164,33 @@ gdt:
   .quad 0
   .quad 0x00AF9B000000FFFF   // 0x08: 64-bit code, DPL 0, accessed
   .quad 0x00CF93000000FFFF   // 0x10: data, DPL 0, accessed
-gdt_tss:
-  .quad 0x0000890000000067, 0  // 0x18: 64-bit TSS, available; base filled in above
+gdt_tasks:                     // 0x18: 64-bit TSSs, available; bases filled in above
+  .rept MAXIMUM_PROCESSOR_COUNT
+  .quad 0x0000890000000067, 0
+  .endr
+gdt_protected:                 // 32-bit code, DPL 0, accessed: only for the way out of the trampoline
+  .quad 0x00CF9B000000FFFF
 gdt_end:
+  .global protected_selector
+  .set protected_selector, gdt_protected - gdt
 
-  .balign 16
+  // One for each processor.
+  .balign TASK_STATE_STRIDE
   .global task_state
 task_state:
+  .set stack_end, processor_stacks
+  .rept MAXIMUM_PROCESSOR_COUNT
   .long 0
-  .quad stack_top, 0, 0, 0
-  .quad fault_stack_top        // IST1: double fault, NMI and machine check do not trust the stack
+  .quad stack_end + PROCESSOR_STACK_TOP, 0, 0, 0
+  .quad stack_end + PROCESSOR_STACK_STRIDE  // IST1: double fault, NMI and machine check
   .quad 0, 0, 0, 0, 0, 0, 0
   .short 0
   .short 104
+  .balign TASK_STATE_STRIDE
+  .set stack_end, stack_end + PROCESSOR_STACK_STRIDE
+  .endr
+  .global starting_processor
+starting_processor: .long 0
   .global boot_magic, boot_information
 boot_magic: .long 0
 boot_information: .long 0
@@ -160,10 +200,7 @@ boot_information: .long 0
 boot_level4: .skip 4096
 boot_level3: .skip 4096
 boot_level2: .skip 4 * 4096
-  .global stack_guard
-stack_guard: .skip 4096          // left unmapped: an overflow faults instead of writing elsewhere
-  .skip STACK_SIZE
-  .global stack_top
-stack_top:
-  .skip 0x4000
-fault_stack_top:
+  .global processor_stacks
+processor_stacks: .skip MAXIMUM_PROCESSOR_COUNT * PROCESSOR_STACK_STRIDE
+  .global processor_slots
+processor_slots: .skip MAXIMUM_PROCESSOR_COUNT * PROCESSOR_SLOT_STRIDE

@@ -131,6 +131,7 @@ package struct BareMetalProcessor: VMXProcessor {
 
   @inline(never)
   package func stop(_ report: PanicReport) -> Never {
+    EndOfRun.begin()
     var output = ReportPort(lineStart: "skep: panic ")
     report.write(to: &output)
     endRun("panic")

@@ -24,6 +24,8 @@ private struct InterruptGate {
 package enum HostVector {
   package static var timer: UInt8 { 0x40 }
   package static var com1: UInt8 { 0x41 }
+  /// From another processor, to make this one leave HLT or its guest.
+  package static var kick: UInt8 { 0x42 }
   package static var spurious: UInt8 { 0xFF }
 }
 
@@ -42,7 +44,8 @@ package func loadInterruptDescriptorTable(_ table: UnsafeMutableRawPointer) {
 
 /// Called by the vectors.
 ///
-/// An interrupt only notes what happened, for the run loop; an exception in the host is Skep's own bug.
+/// An interrupt only ends what the processor waits for; an exception in the host is Skep's own bug, but for the NMI by
+/// which a processor that ends the run stops the others.
 @c(hypervisor_interrupt)
 func handleInterrupt(_ pushed: UnsafeRawPointer) {
   let frame = pushed.load(as: InterruptFrame.self)
@@ -51,6 +54,7 @@ func handleInterrupt(_ pushed: UnsafeRawPointer) {
     acknowledgeHostInterrupt(vector)
     return
   }
+  EndOfRun.begin()
   var output = ReportPort(lineStart: "skep: panic ")
   write(frame, to: &output)
   endRun("panic")
@@ -61,6 +65,8 @@ private func write(_ frame: InterruptFrame, to output: inout ReportPort) {
   output.write(decimal: frame.vector)
   output.write(", error code ")
   output.write(hexadecimal: frame.errorCode, digits: 8)
+  output.write(", processor ")
+  output.write(decimal: UInt64(HostProcessor.current.index))
   output.write("\n")
   line("RIP   ", frame.rip, "  RSP   ", frame.rsp, to: &output)
   line("CS    ", frame.cs, "  SS    ", frame.ss, to: &output)

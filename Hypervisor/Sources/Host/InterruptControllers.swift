@@ -19,6 +19,31 @@ package struct LocalAPIC {
   /// This processor's APIC ID.
   package static var identifier: UInt8 { UInt8(cvmx_load32(register(0x20)) >> 24) }
 
+  /// What a processor can send to another (SDM, "Interrupt Command Register (ICR)").
+  package enum Message {
+    case fixed(vector: UInt8)
+    case nmi
+    case initialize
+    /// Starts a processor at this page of the first megabyte.
+    case startUp(page: UInt8)
+
+    fileprivate var command: UInt32 {
+      switch self {
+      case .fixed(let vector): 0x4000 | UInt32(vector)
+      case .nmi: 0x4400
+      case .initialize: 0x4500
+      case .startUp(let page): 0x4600 | UInt32(page)
+      }
+    }
+  }
+
+  /// Sends `message` to the processor with APIC ID `destination`, after the message before it has gone.
+  package static func send(_ message: Message, to destination: UInt8) {
+    while cvmx_load32(register(0x300)) & 1 << 12 != 0 { cvmx_pause() }
+    cvmx_store32(register(0x310), UInt32(destination) << 24)
+    cvmx_store32(register(0x300), message.command)
+  }
+
   /// Ends the interrupt in service.
   package static func endOfInterrupt() { cvmx_store32(register(0xB0), 0) }
 

@@ -84,4 +84,29 @@ package struct Multiboot2 {
       body(UInt64(tag.load(fromByteOffset: 8, as: UInt32.self))..<UInt64(tag.load(fromByteOffset: 12, as: UInt32.self)))
     }
   }
+
+  /// The Root System Description Pointer of the firmware's ACPI tables, the newer kind if there are both.
+  package var rsdp: UnsafeRawBufferPointer? {
+    var result: UnsafeRawBufferPointer?
+    var newest: UInt32 = 0
+    forEachTag { type, tag in
+      guard type == 14 || type == 15, type > newest, tag.count > 8 else { return }
+      newest = type
+      result = UnsafeRawBufferPointer(rebasing: tag[8...])
+    }
+    return result
+  }
+
+  /// The number of a page below 640 KiB that is RAM, and free; nil if there is none.
+  package func freeLowPage() -> UInt8? {
+    // The firmware's own data is in the first page.
+    for page in UInt8(1)..<0xA0 {
+      let range = UInt64(page) << 12..<(UInt64(page) + 1) << 12
+      var isFree = false
+      forEachAvailableRange { if $0.lowerBound <= range.lowerBound && $0.upperBound >= range.upperBound { isFree = true } }
+      forEachOccupiedRange { if $0.overlaps(range) { isFree = false } }
+      if isFree { return page }
+    }
+    return nil
+  }
 }

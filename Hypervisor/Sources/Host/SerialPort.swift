@@ -44,7 +44,8 @@ package struct SerialPort: ~Copyable {
 
 /// The report channel: text to COM2, each line begun as the launcher's protocol wants it.
 ///
-/// Waits for the UART, so it also works when nothing else does.
+/// Waits for the UART, so it also works when nothing else does. A line is written whole: another processor's comes after
+/// it.
 package struct ReportPort: ByteOutput {
   /// What each line begins with.
   package let lineStart: StaticString
@@ -57,30 +58,18 @@ package struct ReportPort: ByteOutput {
   package mutating func write(_ byte: UInt8) {
     if isAtLineStart {
       isAtLineStart = false
-      for index in 0..<lineStart.utf8CodeUnitCount { put(lineStart.utf8Start[index]) }
+      EndOfRun.beginLine()
+      for index in 0..<lineStart.utf8CodeUnitCount { Self.put(lineStart.utf8Start[index]) }
     }
-    put(byte)
-    isAtLineStart = byte == 0x0A
+    Self.put(byte)
+    if byte == 0x0A {
+      isAtLineStart = true
+      EndOfRun.endLine()
+    }
   }
 
-  private func put(_ byte: UInt8) {
+  static func put(_ byte: UInt8) {
     while cvmx_in8(SerialPort.com2 + 5) & 0x20 == 0 {}
     cvmx_out8(SerialPort.com2, byte)
   }
-}
-
-/// Ends the run: tells the launcher how, waits until the UART has sent it, and turns the machine off as Bochs and QEMU
-/// understand it.
-///
-/// A real machine stands still.
-package func endRun(_ kind: StaticString) -> Never {
-  var output = ReportPort(lineStart: "skep: end ")
-  output.write(kind)
-  output.write("\n")
-  while cvmx_in8(SerialPort.com2 + 5) & 0x40 == 0 {}
-  while cvmx_in8(SerialPort.com1 + 5) & 0x40 == 0 {}
-  let shutdown: StaticString = "Shutdown"
-  for index in 0..<8 { cvmx_out8(0x8900, shutdown.utf8Start[index]) }
-  cvmx_cli()
-  while true { cvmx_hlt() }
 }

@@ -82,6 +82,7 @@ private func runGuest<P: VMXProcessor>(
   let memory = GuestMemory(base: pointer(to: guest.lowerBound), byteCount: guest.upperBound - guest.lowerBound)
   let entry = loadLinux(multiboot, options, into: memory)
   let hostClock = HostClock.measure()
+  startProcessors(options.processorCount, multiboot, hostClock)
 
   guard let region = allocation.pool.allocate(), let cpuidPage = allocation.pool.allocate(),
     let vcpuMemory = VCPUMemory(from: &allocation.pool), let machinePage = allocation.pool.allocate(),

@@ -170,7 +170,16 @@ CVMX_INLINE void cvmx_lidt(const void *base, uint16_t limit) {
   __asm__ volatile("lidt %0" : : "m"(table) : "memory");
 }
 
+CVMX_INLINE uint16_t cvmx_task_register(void) {
+  uint16_t selector;
+  __asm__ volatile("str %0" : "=r"(selector));
+  return selector;
+}
+
 // MARK: Interrupts and I/O ports
+
+// For loops that wait for another processor.
+CVMX_INLINE void cvmx_pause(void) { __asm__ volatile("pause"); }
 
 CVMX_INLINE void cvmx_cli(void) { __asm__ volatile("cli" : : : "memory"); }
 

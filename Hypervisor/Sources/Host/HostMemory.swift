@@ -1,18 +1,17 @@
 import Boot
-import Host
 import VMCS
 
 /// How the host's physical memory is divided: ranges that are free, less what the image and the loader occupy.
-struct HostMemory {
+package struct HostMemory {
   private let multiboot: Multiboot2
 
-  init(_ multiboot: Multiboot2) { self.multiboot = multiboot }
+  package init(_ multiboot: Multiboot2) { self.multiboot = multiboot }
 
   /// The end of what the boot code has mapped.
-  static var limit: UInt64 { 1 << 32 }
+  package static var limit: UInt64 { 1 << 32 }
 
   /// The largest range that begins and ends on a 2 MiB border, lies below 4 GiB and has nothing in it.
-  func largestFreeRange() -> Range<UInt64> {
+  package func largestFreeRange() -> Range<UInt64> {
     var largest: Range<UInt64> = 0..<0
     multiboot.forEachAvailableRange { available in
       var start = available.lowerBound

@@ -1,19 +1,18 @@
 import CVMX
-import Host
 
 /// How fast the host's clocks tick, measured against its 8254, whose frequency is known.
-struct HostClock {
+package struct HostClock {
   /// Ticks of the time-stamp counter a second.
-  let timestampFrequency: UInt64
+  package let timestampFrequency: UInt64
   /// Ticks of the local APIC's timer a second.
-  let timerFrequency: UInt64
+  package let timerFrequency: UInt64
 
   private static var frequency8254: UInt64 { 1_193_182 }
   /// 20 ms, long enough for an error below one in ten thousand.
   private static var measuredTicks: UInt64 { 23_864 }
 
   /// Measures both at once with channel 2 in mode 0, whose output port 0x61 shows.
-  static func measure() -> HostClock {
+  package static func measure() -> HostClock {
     LocalAPIC.setTimerMask(true)
     cvmx_out8(0x61, cvmx_in8(0x61) & 0xFC | 1)
     cvmx_out8(0x43, 0b1011_0000)
@@ -32,7 +31,7 @@ struct HostClock {
   }
 
   /// How many ticks of the local APIC's timer `nanoseconds` are: at least 1, at most what its counter holds.
-  func timerTicks(_ nanoseconds: UInt64) -> UInt32 {
+  package func timerTicks(_ nanoseconds: UInt64) -> UInt32 {
     let product = nanoseconds.multipliedFullWidth(by: timerFrequency)
     guard product.high < 1_000_000_000 else { return .max }
     let ticks = UInt64(1_000_000_000).dividingFullWidth(product).quotient
@@ -41,11 +40,11 @@ struct HostClock {
 }
 
 /// The host's battery-backed clock, in UTC, as the firmware has set it.
-struct HostCalendar {
-  var year: UInt16, month, day, hour, minute, second: UInt8
+package struct HostCalendar {
+  package var year: UInt16, month, day, hour, minute, second: UInt8
 
   /// Reads the MC146818, when it is not in the middle of an update.
-  init() {
+  package init() {
     while Self.register(0x0A) & 0x80 != 0 {}
     let isBinary = Self.register(0x0B) & 0x04 != 0
     func value(_ index: UInt8) -> UInt8 {

@@ -1,11 +1,10 @@
 import Boot
-import Host
 import VMCS
 import VMX
 
 /// The host's own page tables: an identity map of the first 4 GiB in which the image's text is read-only, its constants
-/// and all data cannot be executed, the page under the stack is missing, and device registers are not cached.
-struct HostPaging {
+/// and all data cannot be executed, the page under each stack is missing, and device registers are not cached.
+package enum HostPaging {
   private static var present: UInt64 { 1 << 0 }
   private static var writable: UInt64 { 1 << 1 }
   private static var cacheDisable: UInt64 { 1 << 4 }
@@ -14,7 +13,7 @@ struct HostPaging {
   private static var largePage: UInt64 { 0x20_0000 }
 
   /// Builds the tables from `pool` and gives the value for CR3, or nil if the pool is too small.
-  static func build(from pool: inout PagePool) -> UInt64? {
+  package static func build(from pool: inout PagePool) -> UInt64? {
     guard let level4 = pool.allocate(), let level3 = pool.allocate() else { return nil }
     store(level3.address.rawValue | present | writable, in: level4, at: 0)
     for gigabyte in 0..<4 {
@@ -41,7 +40,7 @@ struct HostPaging {
     guard let level1 = pool.allocate() else { return nil }
     for entry in 0..<512 {
       let address = start + UInt64(entry) * 4096
-      if address == address_of_stack_guard() { continue }
+      if isStackGuard(address) { continue }
       let isText = address >= address_of_image_start() && address < address_of_text_end()
       let isConstant = !isText && address >= address_of_image_start() && address < address_of_constants_end()
       store(
@@ -49,6 +48,12 @@ struct HostPaging {
       )
     }
     return level1.address.rawValue | present | writable
+  }
+
+  private static func isStackGuard(_ address: UInt64) -> Bool {
+    let stride = UInt64(PROCESSOR_STACK_STRIDE)
+    let offset = address &- address_of_processor_stacks()
+    return offset < UInt64(MAXIMUM_PROCESSOR_COUNT) * stride && offset % stride == 0
   }
 
   private static func store(_ value: UInt64, in table: PagePool.Page, at index: Int) {

@@ -1,0 +1,40 @@
+import Boot
+import CVMX
+
+/// A logical processor of the machine, by its index: 0 is the one that booted.
+@frozen
+package struct HostProcessor: Equatable {
+  /// Less than ``maximumCount``.
+  package let index: Int
+
+  /// How many processors the image can run on.
+  package static var maximumCount: Int { Int(MAXIMUM_PROCESSOR_COUNT) }
+
+  /// Names a processor.
+  @inlinable @inline(__always)
+  package init(index: Int) { self.index = index }
+
+  /// The processor that this code runs on.
+  ///
+  /// TR tells, which a VM exit loads from the host-state area.
+  @inlinable
+  package static var current: HostProcessor {
+    @inline(__always) get {
+      HostProcessor(index: (Int(cvmx_task_register()) &- Int(FIRST_TASK_SELECTOR)) >> 4)
+    }
+  }
+
+  /// The selector in its TR, for the host-state area of a VMCS that it runs.
+  package var taskSelector: UInt16 { UInt16(FIRST_TASK_SELECTOR) + UInt16(index) << 4 }
+
+  /// The base of its TSS, for the host-state area.
+  package var taskState: UInt64 { address_of_task_state() + UInt64(index) * UInt64(TASK_STATE_STRIDE) }
+
+  /// Interrupts it, so that it leaves HLT or, by an exit for an external interrupt, its guest.
+  ///
+  /// If its interrupts are disabled, the interrupt waits until they are not or a guest is entered. Kicks that wait are
+  /// one.
+  package func kick() {
+    LocalAPIC.send(.fixed(vector: HostVector.kick), to: HostProcessors.slot(self).pointee.apicID)
+  }
+}
