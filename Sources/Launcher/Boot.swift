@@ -119,7 +119,8 @@ public struct Boot: Sendable {
       // GRUB writes a word with a space in it as "append=…", with \ before each ", ' and \: HypervisorOptions knows.
       let words =
         [
-          "memory=\(memory.bytes)", "cpus=\(processorCount)", "console=com1", "report=com2", "metered=\(isMetered ? 1 : 0)",
+          "memory=\(memory.bytes)", "cpus=\(processorCount)", "console=com1", "report=com2",
+          "metered=\(isMetered ? 1 : 0)",
           "on-demand=\(mapsOnDemand ? 1 : 0)",
         ] + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
       lines = [

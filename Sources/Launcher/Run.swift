@@ -43,7 +43,9 @@ public struct Run: Sendable {
       if signals.next() != nil { return .interrupted }
       throw error
     }
-    progress.step("Starting Bochs: \(boot.processorCount == 1 ? "" : "\(boot.processorCount) x ")\(emulator.model), \(boot.machineMemory)")
+    progress.step(
+      "Starting Bochs: \(boot.processorCount == 1 ? "" : "\(boot.processorCount) x ")\(emulator.model), \(boot.machineMemory)"
+    )
     let session = try Session(script: script, limit: limit, progress: progress, signals: signals)
     let (cause, status) = try await start(session, in: directory)
     try keepLog(of: directory)

@@ -59,6 +59,23 @@ struct BootTests {
     #expect(problem.status == .badInput)
   }
 
+  @Test("A number of processors that no guest can have is refused", arguments: [-1, 0, 9, Int.max])
+  func processorsRefused(count: Int) throws {
+    let problem = try #require(problem { _ = try Boot(method: .native, kernel: kernel, processorCount: count) })
+    #expect(problem.problem == "--cpus \(count) is out of range")
+    #expect(problem.remedy == "Give between 1 and 8.")
+    #expect(problem.status == .badInput)
+  }
+
+  @Test("The machine has the guest's number of processors, and Skep is told it", arguments: 1...8)
+  func processors(count: Int) throws {
+    let boot = try Boot(method: .hypervisor(kernel), kernel: kernel, processorCount: count)
+    #expect(boot.configuration.contains(" 'cpus=\(count)' "))
+    let configuration = Emulator().configuration(
+      memory: .mebibytes(64), processorCount: boot.processorCount, console: "a", report: "b")
+    #expect(configuration.contains(", count=\(count), "))
+  }
+
   @Test(
     "The guest's command line comes through GRUB unchanged",
     arguments: [

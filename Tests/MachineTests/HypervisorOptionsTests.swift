@@ -32,6 +32,15 @@ import Testing
     }
   }
 
+  @Test(
+    "How many processors the guest has",
+    arguments: [("", 1), ("cpus=4", 4), ("memory=1 cpus=8 metered=1", 8), ("cpus=", 1), ("cpus=x", 1), ("cpus=0", 0)]
+      as [(String, UInt64)])
+  func processorCount(text: String, count: UInt64) {
+    var bytes = Array(text.utf8)
+    bytes.withUnsafeMutableBytes { #expect(HypervisorOptions(parsing: $0).processorCount == count) }
+  }
+
   @Test("No bytes are bad input")
   func anyBytes() {
     var generator = SystemRandomNumberGenerator()

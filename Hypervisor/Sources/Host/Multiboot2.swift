@@ -103,7 +103,9 @@ package struct Multiboot2 {
     for page in UInt8(1)..<0xA0 {
       let range = UInt64(page) << 12..<(UInt64(page) + 1) << 12
       var isFree = false
-      forEachAvailableRange { if $0.lowerBound <= range.lowerBound && $0.upperBound >= range.upperBound { isFree = true } }
+      forEachAvailableRange {
+        if $0.lowerBound <= range.lowerBound && $0.upperBound >= range.upperBound { isFree = true }
+      }
       forEachOccupiedRange { if $0.overlaps(range) { isFree = false } }
       if isFree { return page }
     }

@@ -23,7 +23,7 @@ struct Drill: ~Copyable {
 
   static var additions: UInt64 { 2000 }
   static var kicks: UInt64 { 100 }
-  static var lines: UInt64 { 20 }
+  static var lines: UInt64 { 10 }
 
   init(support: VMXSupport, pages: consuming PagePool) {
     self.support = support

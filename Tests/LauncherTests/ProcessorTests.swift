@@ -1,0 +1,99 @@
+import Glibc
+import Testing
+
+@testable import Launcher
+
+/// The machine's other processors, tried by an image of its own: they start, enter VMX operation, leave HLT when they
+/// are kicked, and stand still when one of them ends the run.
+///
+/// Needs what `make processors` makes. These start the emulator, so `make test` asks for them by SKEP_BOCHS_TESTS=1.
+@Suite(
+  "Processors in Bochs", .enabled(if: getenv("SKEP_BOCHS_TESTS") != nil, "SKEP_BOCHS_TESTS is not set"), .serialized)
+struct ProcessorTests {
+  let scratch: Scratch
+  private let package: String
+
+  init() throws {
+    scratch = try Scratch()
+    let directory = try #require(getcwd(nil, 0))
+    defer { free(directory) }
+    package = String(cString: directory)
+  }
+
+  private func run(_ count: Int, _ options: String = "") throws -> (status: Int32, lines: [Substring]) {
+    let (status, output) = try scratch.shell(
+      "\(RunTests.skep) run --hypervisor \(package)/build/processors.elf --kernel \(try scratch.kernel()) "
+        + "--memory 64M --timeout 2m --cpus \(count) \(options)")
+    return (status, output.split(separator: "\n"))
+  }
+
+  /// The line of the report that processor `index` has written as its `number`th.
+  private func line(_ index: Int, _ number: Int) -> Substring { "processor \(index): line \(number)" }
+
+  @Test(
+    "Every processor enters VMX operation, answers each kick, and writes whole lines",
+    arguments: [(4, "corei7_skylake_x"), (2, "corei7_sandy_bridge_2600k")])
+  func work(count: Int, model: String) throws {
+    let (status, lines) = try run(count, "--cpu-model \(model)")
+    #expect(status == 0, "\(lines)")
+    #expect(lines.contains("processor 0: all processors work"), "\(lines)")
+    for index in 1..<count {
+      #expect(lines.contains("processor \(index): in VMX operation"), "\(lines)")
+      #expect(lines.contains("processor \(index): kicks answered: 100"), "\(lines)")
+      let numbers = lines.filter { $0.hasPrefix("processor \(index): line ") }
+      #expect(numbers == (0..<10).map { line(index, $0) })
+    }
+  }
+
+  @Test(
+    "A processor that faults is the last to write, and its report is whole",
+    arguments: [("page-fault", 14, 2), ("stack-overflow", 8, 4)])
+  func fault(accident: String, vector: Int, count: Int) throws {
+    let (status, lines) = try run(count, "--append \(accident)")
+    #expect(status == 3)
+    let start = try #require(lines.firstIndex { $0.hasPrefix("exception in the host") })
+    #expect(lines[start] == "exception in the host: vector \(vector), error code 0x00000000, processor 1")
+    #expect(
+      lines[(start + 1)...].map { $0.prefix(6) }.prefix(12).joined(separator: " ").hasPrefix("RIP    CS     RFLAGS"))
+    #expect(lines.last { !$0.hasPrefix("==>") }?.hasPrefix("R14    ") == true, "\(lines)")
+    for index in 0..<count {
+      let numbers = lines[..<start].filter { $0.hasPrefix("processor \(index): line ") }
+      #expect(numbers == numbers.indices.map { line(index, $0) })
+      #expect(!numbers.isEmpty)
+    }
+  }
+
+  @Test("Of eight processors that panic at once, one reports")
+  func panics() throws {
+    let (status, lines) = try run(8, "--append panics")
+    #expect(status == 3)
+    #expect(lines.filter { $0.hasPrefix("this processor panics: 0x000000000000000") }.count == 1, "\(lines)")
+  }
+
+  @Test("A machine with fewer processors than the guest is refused")
+  func tooFew() throws {
+    let boot = try Boot(
+      method: .hypervisor(InputFile("\(package)/build/skep.elf", role: "hypervisor image")),
+      kernel: InputFile(scratch.kernel(), role: "kernel"), memory: .mebibytes(64), processorCount: 4)
+    let configuration = Emulator().configuration(
+      memory: boot.machineMemory, processorCount: 2, console: "console", report: "report")
+    let files = configuration.split(separator: "\n").map { $0.hasPrefix("com") ? file($0) : String($0) }
+    _ = try scratch.write(Array(files.joined(separator: "\n").utf8), to: "bochsrc")
+    let (_, output) = try scratch.shell(
+      """
+      \(RunTests.skep) image -o boot.iso --hypervisor \(package)/build/skep.elf --kernel kernel --memory 64M --cpus 4
+      echo c >commands
+      TERM=xterm timeout 60 bochs-bin -q -f bochsrc -rc commands >/dev/null 2>&1
+      cat report
+      """)
+    #expect(
+      output.contains("skep: error the machine has 2 processors, the guest wants 4; ask for fewer with --cpus\n"),
+      "\(output)")
+    #expect(output.contains("skep: end error\n"))
+  }
+
+  /// A serial port's line of the configuration, with a file in the place of a terminal.
+  private func file(_ line: Substring) -> String {
+    line.split(separator: ",").map { $0 == " mode=term" ? " mode=file" : String($0) }.joined(separator: ",")
+  }
+}
