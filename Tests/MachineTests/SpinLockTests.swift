@@ -11,8 +11,6 @@ import Testing
     var overlaps = 0
   }
 
-  private enum Problem: Error { case any }
-
   /// Runs `body` on `threads` threads at once.
   private func run(_ threads: Int, _ body: @escaping @Sendable () -> Void) {
     DispatchQueue.concurrentPerform(iterations: threads) { _ in body() }
@@ -23,12 +21,12 @@ import Testing
     let shared = Shared()
     run(threads) {
       for _ in 0..<20_000 {
-        shared.lock.withLock {
-          shared.inside += 1
-          if shared.inside != 1 { shared.overlaps += 1 }
-          shared.count += 1
-          shared.inside -= 1
-        }
+        shared.lock.acquire()
+        shared.inside += 1
+        if shared.inside != 1 { shared.overlaps += 1 }
+        shared.count += 1
+        shared.inside -= 1
+        shared.lock.release()
       }
     }
     #expect(shared.count == threads * 20_000)
@@ -36,35 +34,28 @@ import Testing
   }
 
   @Test("A lock that is held cannot be had by looking, and can after it is given up", arguments: [1, 2, 100])
-  func tryLock(attempts: Int) {
+  func tryAcquire(attempts: Int) {
     let lock = SpinLock()
-    var results = [lock.tryLock(attempts: attempts), lock.tryLock(attempts: attempts)]
-    lock.unlock()
-    results.append(lock.tryLock(attempts: attempts))
-    lock.unlock()
-    results.append(lock.tryLock(attempts: 0))
-    lock.lock()
-    results.append(lock.tryLock(attempts: attempts))
+    var results = [lock.tryAcquire(attempts: attempts), lock.tryAcquire(attempts: attempts)]
+    lock.release()
+    results.append(lock.tryAcquire(attempts: attempts))
+    lock.release()
+    results.append(lock.tryAcquire(attempts: 0))
+    lock.acquire()
+    results.append(lock.tryAcquire(attempts: attempts))
     #expect(results == [true, false, true, false, false])
   }
 
   @Test("Looking often enough gets the lock that another gives up") func patience() {
     let shared = Shared()
-    shared.lock.lock()
+    shared.lock.acquire()
     let thread = Thread {
       usleep(10_000)
-      shared.lock.unlock()
+      shared.lock.release()
     }
     thread.start()
-    while !shared.lock.tryLock(attempts: 1000) {}
-    let again = shared.lock.tryLock()
+    while !shared.lock.tryAcquire(attempts: 1000) {}
+    let again = shared.lock.tryAcquire(attempts: 1)
     #expect(!again)
-  }
-
-  @Test("The lock is given up when the body throws") func throwing() {
-    let lock = SpinLock()
-    #expect(throws: Problem.any) { try lock.withLock { () throws(Problem) in throw Problem.any } }
-    let isFree = lock.tryLock()
-    #expect(isFree)
   }
 }
