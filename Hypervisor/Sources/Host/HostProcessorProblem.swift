@@ -10,6 +10,8 @@ package enum HostProcessorProblem: Error {
   case noLowMemory
   /// The processor with this APIC ID does not answer.
   case silent(apicID: UInt8)
+  /// The processor with this APIC ID has a time-stamp counter that differs from the first one's.
+  case timestampCounter(apicID: UInt8)
 
   /// Writes one line that says what is wrong and what to do about it.
   package func write<Output: ByteOutput & ~Copyable>(to output: inout Output) {
@@ -29,6 +31,10 @@ package enum HostProcessorProblem: Error {
       output.write("the processor with APIC ID ")
       output.write(decimal: UInt64(apicID))
       output.write(" does not start; ask for fewer with --cpus\n")
+    case .timestampCounter(let apicID):
+      output.write("the time-stamp counter of the processor with APIC ID ")
+      output.write(decimal: UInt64(apicID))
+      output.write(" differs from the first processor's; give the guest one processor, with --cpus 1\n")
     }
   }
 }

@@ -22,6 +22,8 @@ struct ProcessorSlot: ~Copyable {
   var apicID: UInt8
   var work: ProcessorWork?
   var argument: UnsafeMutableRawPointer?
+  /// Its time-stamp counter when it had been started.
+  var startTime: UInt64
 }
 
 /// The processors that have been started.
@@ -40,6 +42,7 @@ package enum HostProcessors {
   ) throws(HostProcessorProblem) {
     let own = HostProcessor.current
     slot(own).pointee.apicID = LocalAPIC.identifier
+    slot(own).pointee.state.store(ProcessorSlot.State.busy, ordering: .releasing)
     if count <= 1 { return }
     let found = try findProcessors(count, multiboot)
     guard found >= count else { throw .tooFew(found: found, wanted: count) }
@@ -113,9 +116,13 @@ package enum HostProcessors {
     withUnsafeMutablePointer(to: &environment) { slot.pointee.argument = UnsafeMutableRawPointer($0) }
     LocalAPIC.send(.initialize, to: slot.pointee.apicID)
     _ = environment.wait(microseconds: 10_000) { false }
+    let earliest = cvmx_rdtsc()
     for microseconds: UInt64 in [200, 1_000_000] {
       LocalAPIC.send(.startUp(page: page), to: slot.pointee.apicID)
-      if environment.wait(microseconds: microseconds, until: { isIdle(processor.index) }) { return }
+      guard environment.wait(microseconds: microseconds, until: { isIdle(processor.index) }) else { continue }
+      // A guest is given one offset for all its processors.
+      if (earliest...cvmx_rdtsc()).contains(slot.pointee.startTime) { return }
+      throw .timestampCounter(apicID: slot.pointee.apicID)
     }
     throw .silent(apicID: slot.pointee.apicID)
   }
@@ -128,6 +135,7 @@ func runStartedProcessor(_ index: UInt32) -> Never {
   let slot = HostProcessors.slot(processor)
   if let environment = slot.pointee.argument { environment.load(as: ProcessorEnvironment.self).apply() }
   LocalAPIC.enable()
+  slot.pointee.startTime = cvmx_rdtsc()
   slot.pointee.state.store(ProcessorSlot.State.idle, ordering: .releasing)
   while true {
     // Interrupts are disabled here, so a kick after the look at the state still ends the HLT.
