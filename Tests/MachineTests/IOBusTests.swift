@@ -86,7 +86,7 @@ import Testing
     withBus { bus in
       bus.write(port: 0x600, size: .word, value: 0xffff, at: 0)
       bus.write(port: 0x602, size: .word, value: 0xffff, at: 0)
-      #expect(bus.read(port: 0x600, size: .doubleword, at: 0) == 0x0720_0000)
+      #expect(bus.read(port: 0x600, size: .doubleword, at: 0) == 0x0721_0000)
       bus.write(port: 0x604, size: .word, value: 0x1400, at: 0)
       #expect(bus.read(port: 0x604, size: .word, at: 0) == 0x1401)
       #expect(bus.request == nil)

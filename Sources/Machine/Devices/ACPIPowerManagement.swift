@@ -1,7 +1,9 @@
 /// ACPI's PM1a registers: the event block of four bytes and the control block of two, six ports from ``port`` on.
 ///
-/// There is no power button, so no event ever comes; the machine is always in ACPI mode.
+/// There is no power button: the one event that comes is that of the power management timer. The machine is always in
+/// ACPI mode.
 public struct ACPIPowerManagement {
+  private var status: UInt16 = 0
   private var enable: UInt16 = 0
   private var sleepType: UInt8 = 0
 
@@ -13,12 +15,22 @@ public struct ACPIPowerManagement {
   /// The SLP_TYP that means S5, soft-off.
   public static var softOff: UInt8 { 5 }
 
+  /// TMR_STS and TMR_EN.
+  private static var timerBit: UInt16 { 1 << 0 }
+
   /// Makes the registers as they are after reset.
   public init() {}
+
+  /// The level of the system control interrupt, SCI.
+  public var interruptLine: Bool { status & enable != 0 }
+
+  /// Sets TMR_STS: bit 31 of the power management timer has changed.
+  public mutating func timerOverflowed() { status |= Self.timerBit }
 
   /// Reads a byte of the six, `offset` from ``port``.
   public func read(offset: UInt16) -> UInt8 {
     switch offset {
+    case 0: UInt8(truncatingIfNeeded: status)
     case 2: UInt8(truncatingIfNeeded: enable)
     case 3: UInt8(truncatingIfNeeded: enable >> 8)
     // SCI_EN
@@ -28,13 +40,15 @@ public struct ACPIPowerManagement {
     }
   }
 
-  /// Writes a byte of the six, `offset` from ``port``.
+  /// Writes a byte of the six, `offset` from ``port``; those of the event block may change ``interruptLine``.
   ///
   /// - Returns: whether that powers the machine off: SLP_EN with the SLP_TYP of S5.
   public mutating func write(offset: UInt16, value: UInt8) -> Bool {
     switch offset {
-    // GBL_EN; PWRBTN_EN, SLPBTN_EN and RTC_EN. The rest is reserved.
-    case 2: enable = enable & 0xff00 | UInt16(value & 0x20)
+    // A 1 clears TMR_STS.
+    case 0: status &= ~(UInt16(value) & Self.timerBit)
+    // TMR_EN and GBL_EN; PWRBTN_EN, SLPBTN_EN and RTC_EN. The rest is reserved.
+    case 2: enable = enable & 0xff00 | UInt16(value & 0x21)
     case 3: enable = enable & 0x00ff | UInt16(value & 0x07) << 8
     case 5:
       sleepType = value >> 2 & 7
