@@ -203,6 +203,23 @@ fuzz-dump: ## Read mutated dumps with libFuzzer for ten minutes; FUZZ_TIME=secon
 	@SWIFT_BACKTRACE=enable=no build/fuzz/dump-fuzz -max_total_time=$(FUZZ_TIME) -max_len=16384 -rss_limit_mb=512 \
 	  -timeout=5 -artifact_prefix=build/fuzz/found/ build/fuzz/corpus
 
+.PHONY: fuzz-devices
+fuzz-devices: ## Use the devices in any way with libFuzzer for ten minutes; FUZZ_TIME=seconds for another time
+	@echo "==> Building the fuzzer"
+	@mkdir -p build/fuzz/devices build/fuzz/device-corpus build/fuzz/found
+	@cd build/fuzz/devices; root=../../..; \
+	options="-swift-version 6 -O -wmo -parse-as-library -enable-experimental-feature Lifetimes -I . -I $$root/Sources/CVMX/include"; \
+	for module in VMCS VMEntryChecks VMX Machine; do \
+	  sanitizers=$$([ $$module != Machine ] || echo -sanitize=fuzzer,address); \
+	  swiftc $$options $$sanitizers -module-name $$module -emit-module -emit-module-path $$module.swiftmodule \
+	    -c $$(find $$root/Sources/$$module -name '*.swift') -o $$module.o; \
+	done; \
+	swiftc $$options -sanitize=fuzzer,address -module-name DeviceFuzz $$root/Tests/Fuzz/DeviceFuzz.swift *.o \
+	  -o device-fuzz 2> /dev/null
+	@echo "==> Fuzzing for $(FUZZ_TIME) seconds"
+	@SWIFT_BACKTRACE=enable=no build/fuzz/devices/device-fuzz -max_total_time=$(FUZZ_TIME) -max_len=4096 -len_control=0 \
+	  -rss_limit_mb=512 -timeout=5 -artifact_prefix=build/fuzz/found/ build/fuzz/device-corpus
+
 .PHONY: benchmark-dump
 benchmark-dump: build ## Measure how fast dumps are found and explained, and what memory it takes
 	@$(call install,time)
