@@ -42,6 +42,7 @@ extension LocalAPIC {
       return .none
     }
     if index == Self.timestampDeadlineMSR { return writeTimestampDeadline(value) }
+    if index == 0x83F && mode == .x2APIC && value <= 0xFF { return sendToSelf(UInt8(truncatingIfNeeded: value)) }
     return writeOtherMSR(index, value, at: now)
   }
 
@@ -53,7 +54,6 @@ extension LocalAPIC {
     guard value & ~Self.allowedBits(of: offset) == 0 else { return .generalProtection }
     let low = UInt32(truncatingIfNeeded: value)
     switch offset {
-    case LocalAPICRegister.selfIPI: return sendToSelf(UInt8(truncatingIfNeeded: low))
     case LocalAPICRegister.interruptCommand: return writeInterruptCommand(value)
     case LocalAPICRegister.taskPriority: return write(offset: offset, low, at: now)
     default: return writeShared(offset, low, at: now) ?? .generalProtection
@@ -64,8 +64,8 @@ extension LocalAPIC {
   /// register that it can write.
   private static func allowedBits(of offset: Int) -> UInt64 {
     switch offset {
-    case LocalAPICRegister.taskPriority, LocalAPICRegister.selfIPI: 0xFF
-    // EOI and ESR take 0 alone.
+    case LocalAPICRegister.taskPriority: 0xFF
+    // ESR takes 0 alone. What EOI and SELF IPI take does not get here.
     case LocalAPICRegister.spuriousInterruptVector: UInt64(spuriousInterruptBits)
     // Bit 12 was the delivery status.
     case LocalAPICRegister.interruptCommand: 0xFFFF_FFFF_000C_DFFF

@@ -177,16 +177,14 @@ extension LocalAPIC {
   mutating func writeInterruptCommand(_ value: UInt64) -> LocalAPICEffect {
     store(LocalAPICRegister.interruptCommand, UInt32(truncatingIfNeeded: value) & 0xC_CFFF)
     if mode == .x2APIC { store(LocalAPICRegister.interruptCommand + 4, UInt32(truncatingIfNeeded: value >> 32)) }
+    // With a vector, and the shorthand for the sender alone: it needs no message.
+    if value & 0xC_0600 == 0x4_0000 { return sendToSelf(UInt8(truncatingIfNeeded: value)) }
     guard let message = InterruptMessage(icr: value, isX2APIC: mode == .x2APIC) else { return .none }
     guard message.deliveryMode == .fixed || message.deliveryMode == .lowestPriority else {
       return .send(message)
     }
     if message.vector < 16 {
       report(.sendIllegalVector)
-      return .none
-    }
-    if message.shorthand == .selfOnly {
-      accept(vector: message.vector, isLevelTriggered: false)
       return .none
     }
     return .send(message)
