@@ -88,7 +88,7 @@ public struct InterruptMessage: Equatable, Sendable {
     self.init(low: UInt32(truncatingIfNeeded: entry), destination: UInt8(truncatingIfNeeded: entry >> 56))
   }
 
-  /// The message that a write of `data` to `address` is (SDM, "Message Signaled Interrupts").
+  /// The message that a write of `data` to `address` is (SDM, "Message Signalled Interrupts").
   ///
   /// With the redirection hint, a fixed interrupt for a group goes to one of it. `nil` for an address outside of
   /// FEE00000H to FEEFFFFFH, a reserved delivery mode and a SIPI. Interrupt remapping does not exist: the destination

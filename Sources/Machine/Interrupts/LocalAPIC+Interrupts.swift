@@ -109,7 +109,7 @@ extension LocalAPIC {
     return true
   }
 
-  /// Computes PPR, and from it whether an interrupt is deliverable (SDM, "Processor Priority").
+  /// Computes PPR, and from it whether an interrupt is deliverable (SDM, "Task and Processor Priorities").
   @inlinable @inline(__always)
   mutating func updatePriority() {
     taskPriority = page.load(fromByteOffset: LocalAPICRegister.taskPriority, as: UInt8.self)

@@ -81,7 +81,7 @@ public struct LocalAPIC: ~Copyable {
   public var registersAddress: UInt64? { mode == .xAPIC ? base & ~0xFFF : nil }
 
   /// INIT: all registers as after power-up, but not the mode and the ID (SDM, "Local APIC State After It Receives an
-  /// INIT-Deassert..." and "x2APIC After INIT").
+  /// INIT Reset" and "x2APIC States").
   public mutating func initialize() {
     reset()
   }
