@@ -21,11 +21,12 @@ let package = Package(
         .product(name: "VMX", package: "skep"),
       ],
       swiftSettings: settings),
+    .target(name: "ProbeEntry"),
     // Runs the states of `EntryProbe` on the processor: one half of `make differential`.
     .executableTarget(
       name: "Probe",
       dependencies: [
-        "Boot", "Host",
+        "Boot", "Host", "ProbeEntry",
         .product(name: "EntryProbe", package: "skep"),
         .product(name: "VMCS", package: "skep"),
         .product(name: "VMEntryChecks", package: "skep"),

@@ -286,6 +286,9 @@ extension ProbeEnvironment {
     return (desired | value & 0xFFFF_FFFF) & value >> 32
   }
 
+  /// Whether a VMCS can be a shadow VMCS ("VMCS shadowing").
+  var hasShadowVMCSs: Bool { settings(.primary, 1 << 31) >> 31 == 1 && settings(.secondary, 1 << 14) >> 14 & 1 == 1 }
+
   /// Whether there is a VMX-preemption timer, without which a guest that does nothing is never left.
   var hasPreemptionTimer: Bool { settings(.pin, 1 << 6) >> 6 & 1 == 1 }
 

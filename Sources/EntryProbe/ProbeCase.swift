@@ -10,6 +10,8 @@ public struct ProbeCase: Sendable {
 
   /// The state that it is made from.
   public var base: ProbeBase
+  /// How the VM entry is attempted.
+  public var entry = ProbeEntry.regular
   /// How many of `mutations` there are.
   public private(set) var count = 0
   /// The changes; a later one of the same field counts.

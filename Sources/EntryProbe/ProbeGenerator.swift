@@ -5,7 +5,7 @@ import VMEntryChecks
 ///
 /// The first numbers are the bases themselves. Of those that follow, the even ones walk through every bit of every
 /// writable field of every base, in an order that the seed decides; the odd ones, and the even ones when that is done, change
-/// one to four fields at random.
+/// one to four fields at random, and every 32nd of them attempts the VM entry so that a basic check fails.
 public struct ProbeGenerator {
   /// The processor.
   public let environment: ProbeEnvironment
@@ -81,7 +81,14 @@ public struct ProbeGenerator {
       guard environment.isChangeable(field) else { continue }
       change(&result, field, newValue(of: field, in: result, &random))
     }
+    if random.next(below: 32) == 0 { result.entry = entry(random.next(below: ProbeEntry.allCases.count)) }
     return result
+  }
+
+  /// The way to attempt a VM entry that has `number`, if the processor has it.
+  private func entry(_ number: Int) -> ProbeEntry {
+    let entry = ProbeEntry(rawValue: number).unsafelyUnwrapped
+    return entry == .onShadowVMCS && !environment.hasShadowVMCSs ? .withoutCurrentVMCS : entry
   }
 
   /// Takes a change into `result`, unless it would do harm.

@@ -2,13 +2,13 @@ import VMCS
 import VMEntryChecks
 
 extension ProcessorModel {
-  /// Makes the checks of a VM entry in the SDM's order; nil if all pass, otherwise what the first that fails leads to.
+  /// Makes the checks of a VM entry in the SDM's order; nil if all pass, otherwise what the one that decides leads to.
   func checkEntry(resume: Bool) -> EntryResult? {
     let state = ModelState(model: self)
     let result = EntryChecks.visit(
-      state, capabilities: capabilities, facts: facts(resume: resume), with: FirstFailure(checksFields: checksFields))
+      state, capabilities: capabilities, facts: facts(resume: resume), with: DecidingCheck(checksFields: checksFields))
     if let undecidable = result.undecidable { fault(.undecidableCheck(undecidable)) }
-    guard let (check, finding) = result.failure else { return nil }
+    guard let check = result.check else { return nil }
     failedCheck = check
     switch check.outcome {
     case .invalidOpcode:
@@ -21,7 +21,7 @@ extension ProcessorModel {
     case .vmFailValid(let error): return .instructionFailed(fail(error))
     case .invalidGuestState(let qualification):
       return .exit((.vmEntryFailureInvalidGuestState, UInt64(qualification.rawValue)))
-    case .msrLoading: return .exit((.vmEntryFailureMSRLoading, finding.msrLoadEntry))
+    case .msrLoading: return .exit((.vmEntryFailureMSRLoading, UInt64(result.prediction.msrLoadEntry)))
     }
   }
 
@@ -46,30 +46,26 @@ private struct ModelState: VMCSState {
   func quadword(at address: PhysicalAddress) -> UInt64? { model.memory.load(address, as: UInt64.self) }
 }
 
-/// Evaluates the checks up to the first that fails.
-private struct FirstFailure: EntryCheckVisitor {
+/// Predicts what the VM entry does, and keeps the check that decides it: not one that a processor need not make, and of
+/// the MSR-load area one that the first entry fails that cannot be loaded.
+private struct DecidingCheck: EntryCheckVisitor {
   let checksFields: Bool
-  var failure: (EntryCheck, EntryFinding)?
+  var prediction = EntryPrediction()
+  var check: EntryCheck?
   var undecidable: String?
 
   init(checksFields: Bool) { self.checksFields = checksFields }
 
   mutating func visit(_ check: EntryCheck, verdict: () -> EntryVerdict) {
-    guard failure == nil, checksFields || check.section == .basicVMEntryChecks else { return }
-    switch verdict() {
-    case .passed: break
-    case .failed(let finding): failure = (check, finding)
-    case .undecidable(let input): undecidable = "\(check.id) reads \(input)"
+    guard checksFields || check.section == .basicVMEntryChecks else { return }
+    let before = prediction
+    var missing: EntryInput?
+    prediction.visit(check) {
+      let verdict = verdict()
+      if case .undecidable(let input) = verdict { missing = input }
+      return verdict
     }
-  }
-}
-
-extension EntryFinding {
-  /// The number of the entry of the MSR-load area, from 1; 0 if the finding is elsewhere.
-  fileprivate var msrLoadEntry: UInt64 {
-    switch subject {
-    case .msrLoadEntry(let entry), .msrLoadData(let entry): UInt64(entry)
-    default: 0
-    }
+    if prediction.outcome != before.outcome || prediction.msrLoadEntry != before.msrLoadEntry { self.check = check }
+    if let missing, prediction.outcome == nil, !check.isOptional { undecidable = "\(check.id) reads \(missing)" }
   }
 }

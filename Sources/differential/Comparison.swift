@@ -25,6 +25,8 @@ final class Comparison: @unchecked Sendable {
   private let storage = UnsafeMutablePointer<UInt64>.allocate(capacity: ProbeGenerator.storageCount)
   private let values = UnsafeMutablePointer<UInt64>.allocate(capacity: VMCSFieldDescription.count)
   private var listener = ProbeListener()
+  /// Whether the launch state of the probe's VMCS is "launched".
+  private var isLaunched = false
 
   /// The number of the state whose outcome comes next.
   private(set) var next: Int
@@ -76,6 +78,7 @@ final class Comparison: @unchecked Sendable {
       switch event {
       case .environment(let environment):
         self.environment = environment
+        isLaunched = false
         generator = ProbeGenerator(environment: environment, seed: seed, storage: storage)
       case .outcome(let outcome, let log): compare(outcome, log)
       case .end: isEnded = true
@@ -97,7 +100,9 @@ final class Comparison: @unchecked Sendable {
   private func compare(_ observed: ProbeOutcome, _ log: [String]) {
     guard let generator, let environment else { return }
     let probeCase = generator.probeCase(next)
-    let state = ProbedState(environment: environment, fields: ProbeState(values))
+    let state = ProbedState(
+      environment: environment, fields: ProbeState(values), entry: probeCase.entry, isLaunched: isLaunched)
+    isLaunched = !probeCase.entry.isElsewhere && (isLaunched || observed.kind == .entered)
     for index in 0..<VMCSFieldDescription.count { values[index] = generator.value(of: index, in: probeCase.base) }
     for index in 0..<probeCase.count { values[probeCase.mutations[index].field] = probeCase.mutations[index].value }
     let checks = EntryChecks.visit(
@@ -142,11 +147,12 @@ final class Comparison: @unchecked Sendable {
   }
 
   private func description(of probeCase: ProbeCase) -> [String] {
-    (0..<probeCase.count).map { position in
+    let changes = (0..<probeCase.count).map { position in
       let mutation = probeCase.mutations[position]
       let old = generator?.value(of: mutation.field, in: probeCase.base) ?? 0
       return
         "\(VMCSFieldDescription.all[mutation.field].name) 0x\(String(old, radix: 16)) -> 0x\(String(mutation.value, radix: 16))"
     }
+    return probeCase.entry == .regular ? changes : ["\(probeCase.entry)"] + changes
   }
 }

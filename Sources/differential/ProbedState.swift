@@ -6,10 +6,13 @@ import VMEntryChecks
 struct ProbedState: VMCSState {
   let environment: ProbeEnvironment
   let fields: ProbeState
+  /// How the VM entry was attempted, and the launch state of the probe's VMCS before.
+  var entry = ProbeEntry.regular
+  var isLaunched = false
 
-  /// The value of a field; nil if the processor does not have it.
+  /// The value of a field; nil if the processor does not have it, or the probe has not written it.
   func value(of field: VMCSFieldEncoding) -> UInt64? {
-    guard let index = VMCSFieldDescription.index(of: field), environment.isWritable(index) else { return nil }
+    guard !entry.isElsewhere, let index = VMCSFieldDescription.index(of: field), environment.isWritable(index) else { return nil }
     return fields.values[index]
   }
 
@@ -20,8 +23,16 @@ struct ProbedState: VMCSState {
 
   var facts: EntryFacts {
     var facts = EntryFacts.hypervisor(
-      isVMRESUME: false, currentVMCSPointer: PhysicalAddress(environment[.currentVMCS]))
+      isVMRESUME: isLaunched, currentVMCSPointer: PhysicalAddress(environment[.currentVMCS]))
     facts.vmxonPointer = PhysicalAddress(environment[.vmxonRegion])
+    switch entry {
+    case .regular: break
+    case .otherLaunchState: facts.isVMRESUME = !isLaunched
+    case .blockedByMOVSS: facts.isBlockedByMOVSS = true
+    case .withoutCurrentVMCS: (facts.hasCurrentVMCS, facts.isLaunched, facts.currentVMCSPointer) = (false, nil, nil)
+    case .onShadowVMCS:
+      (facts.isShadowVMCS, facts.isVMRESUME, facts.isLaunched, facts.currentVMCSPointer) = (true, false, false, nil)
+    }
     return facts
   }
 }

@@ -11,7 +11,9 @@ enum ProbePages {
   /// The guest's registers, and behind them the host's RSP, for the VM-entry stub.
   static var registers: UnsafeMutableRawPointer { page(3) }
   static var encodings: UnsafeMutableRawPointer { page(4) }
-  static var bases: UnsafeMutableRawPointer { page(5) }
+  static var shadowVMCS: UnsafeMutableRawPointer { page(5) }
+  /// The last, since it is larger than a page.
+  static var bases: UnsafeMutableRawPointer { page(6) }
 
   private static func page(_ number: UInt) -> UnsafeMutableRawPointer { pointer(UInt64(0x80_0000 + number << 12)) }
 

@@ -2,6 +2,7 @@ import Boot
 import CVMX
 import EntryProbe
 import Host
+import ProbeEntry
 import VMCS
 import VMEntryChecks
 
@@ -46,6 +47,7 @@ struct ProbeRun {
     let revision = UInt32(truncatingIfNeeded: capabilities[.ia32VMXBASIC] ?? 0) & 0x7FFF_FFFF
     ProbePages.vmxon.storeBytes(of: revision, as: UInt32.self)
     ProbePages.vmcs.storeBytes(of: revision, as: UInt32.self)
+    ProbePages.shadowVMCS.storeBytes(of: revision | 1 << 31, as: UInt32.self)
     guard processor.vmxon(ProbePages.address(ProbePages.vmxon)) == .succeed,
       processor.vmclear(ProbePages.address(ProbePages.vmcs)) == .succeed,
       processor.vmptrld(ProbePages.address(ProbePages.vmcs)) == .succeed
@@ -91,7 +93,7 @@ struct ProbeRun {
     for index in 0..<probeCase.count {
       write(probeCase.mutations[index].field, probeCase.mutations[index].value)
     }
-    let result = enter()
+    let result = enter(probeCase.entry)
     if result.kind == .entered {
       // The VM exit has saved the guest's state into the VMCS.
       isLaunched = true
@@ -117,8 +119,36 @@ struct ProbeRun {
     if processor.vmwrite(encodings[index], value) { fail("VMWRITE failed") }
   }
 
-  private func enter() -> ProbeOutcome {
-    switch processor.enter(registers, resume: isLaunched) {
+  private mutating func enter(_ entry: ProbeEntry) -> ProbeOutcome {
+    switch entry {
+    case .regular: return outcome(of: processor.enter(registers, resume: isLaunched))
+    case .otherLaunchState: return outcome(of: processor.enter(registers, resume: !isLaunched))
+    case .blockedByMOVSS:
+      return outcome(of: instructionOutcome(vmentry_blocked_by_mov_ss(registers, isLaunched)))
+    case .withoutCurrentVMCS, .onShadowVMCS: return enterElsewhere(isOnShadow: entry == .onShadowVMCS)
+    }
+  }
+
+  /// Enters while the VMCS is not the current one, after which it is clear, and current again.
+  private mutating func enterElsewhere(isOnShadow: Bool) -> ProbeOutcome {
+    let region = ProbePages.address(ProbePages.vmcs)
+    let shadow = ProbePages.address(ProbePages.shadowVMCS)
+    if processor.vmclear(region) != .succeed { fail("VMCLEAR failed") }
+    if isOnShadow, processor.vmclear(shadow) != .succeed || processor.vmptrld(shadow) != .succeed {
+      fail("VMPTRLD of a shadow VMCS failed")
+    }
+    let result = outcome(of: processor.enter(registers, resume: isLaunched && !isOnShadow))
+    isLaunched = false
+    if processor.vmptrld(region) != .succeed { fail("VMPTRLD failed") }
+    return result
+  }
+
+  private func instructionOutcome(_ code: UInt8) -> VMXOutcome {
+    code == 0 ? .succeed : code == 1 ? .failInvalid : .failValid
+  }
+
+  private func outcome(of instruction: VMXOutcome) -> ProbeOutcome {
+    switch instruction {
     case .failInvalid: return ProbeOutcome(.failInvalid)
     case .failValid: return ProbeOutcome(.failValid, read(.vmInstructionError))
     case .succeed: break
