@@ -7,16 +7,16 @@ public struct ProbeEnvironment: Sendable {
   public var capabilities: EntryCapabilities
   /// One bit for each field of the VMCS, by its index in the specification: 1 if VMWRITE accepts the field.
   public var writableFields: InlineArray<4, UInt64>
-  /// What the host-state area has to hold, and where the VMX regions are.
-  public var host: InlineArray<12, UInt64>
+  /// What the host-state area has to hold, where the VMX regions are, and CPUID's features that no check depends on.
+  public var host: InlineArray<13, UInt64>
 
   /// What stands where in `host`.
   public enum HostValue: Int, Sendable {
-    case cr0, cr3, cr4, efer, pat, gdtrBase, idtrBase, trBase, rip, rsp, currentVMCS, vmxonRegion
+    case cr0, cr3, cr4, efer, pat, gdtrBase, idtrBase, trBase, rip, rsp, currentVMCS, vmxonRegion, cpuid1ECX
   }
 
   /// Makes an environment.
-  public init(capabilities: EntryCapabilities, writableFields: InlineArray<4, UInt64>, host: InlineArray<12, UInt64>) {
+  public init(capabilities: EntryCapabilities, writableFields: InlineArray<4, UInt64>, host: InlineArray<13, UInt64>) {
     (self.capabilities, self.writableFields, self.host) = (capabilities, writableFields, host)
   }
 
@@ -32,7 +32,7 @@ public struct ProbeEnvironment: Sendable {
   // MARK: As a sequence of quadwords
 
   /// How many quadwords an environment is.
-  public static var quadwordCount: Int { 1 + EntryCapability.allCases.count + 4 + 12 }
+  public static var quadwordCount: Int { 1 + EntryCapability.allCases.count + 4 + 13 }
 
   /// Calls `body` with each quadword.
   public func forEachQuadword(_ body: (UInt64) -> Void) {
@@ -43,7 +43,7 @@ public struct ProbeEnvironment: Sendable {
     body(known)
     for capability in EntryCapability.allCases { body(capabilities[capability] ?? 0) }
     for index in 0..<4 { body(writableFields[index]) }
-    for index in 0..<12 { body(host[index]) }
+    for index in 0..<13 { body(host[index]) }
   }
 
   /// Makes an environment of `quadwordCount` quadwords, each a result of `next`.
@@ -57,6 +57,6 @@ public struct ProbeEnvironment: Sendable {
     writableFields = InlineArray(repeating: 0)
     for index in 0..<4 { writableFields[index] = next() }
     host = InlineArray(repeating: 0)
-    for index in 0..<12 { host[index] = next() }
+    for index in 0..<13 { host[index] = next() }
   }
 }

@@ -3,7 +3,7 @@ import VMEntryChecks
 
 /// Which state belongs to a number: the same on both sides, from the processor's capabilities and a seed.
 ///
-/// The first numbers are the bases themselves. Of those that follow, the even ones walk through every bit of every
+/// The first numbers are the bases themselves, and the states that are aimed at one check. Of those that follow, the even ones walk through every bit of every
 /// writable field of every base, in an order that the seed decides; the odd ones, and the even ones when that is done, change
 /// one to four fields at random, and every 32nd of them attempts the VM entry so that a basic check fails.
 public struct ProbeGenerator {
@@ -16,6 +16,8 @@ public struct ProbeGenerator {
   private var bitsBefore: InlineArray<208, Int>
   private let stride: Int
   private let offset: Int
+  /// How many states are aimed at one check.
+  public let targetCount: Int
 
   /// How many quadwords of memory a generator needs.
   public static var storageCount: Int { ProbeBase.allCases.count * VMCSFieldDescription.count }
@@ -27,6 +29,7 @@ public struct ProbeGenerator {
     for base in ProbeBase.allCases {
       ProbeState(storage + base.rawValue * VMCSFieldDescription.count).set(base, environment)
     }
+    targetCount = ProbeTargets(-1, environment, bases: storage).count
     bitsBefore = InlineArray(repeating: 0)
     for index in 0..<VMCSFieldDescription.count {
       bitsBefore[index + 1] = bitsBefore[index] + (environment.isChangeable(index) ? Self.width(of: index) : 0)
@@ -50,10 +53,14 @@ public struct ProbeGenerator {
   /// Which state has `number`.
   public func probeCase(_ number: Int) -> ProbeCase {
     if number < ProbeBase.allCases.count { return ProbeCase(ProbeBase(rawValue: number).unsafelyUnwrapped) }
-    let rest = number - ProbeBase.allCases.count
+    let target = number - ProbeBase.allCases.count
+    if target < targetCount { return self.target(target) }
+    let rest = target - targetCount
     if rest & 1 == 0, rest / 2 < walkCount { return walk(rest / 2) }
     return random(UInt64(rest))
   }
+
+  private func target(_ number: Int) -> ProbeCase { ProbeTargets(number, environment, bases: bases).result }
 
   private func walk(_ number: Int) -> ProbeCase {
     let place = (number * stride + offset) % walkCount
@@ -72,6 +79,10 @@ public struct ProbeGenerator {
   private func random(_ number: UInt64) -> ProbeCase {
     var random = ProbeRandom(seed: seed ^ number &* 0xD6E8_FEB8_6659_FD93)
     var result = ProbeCase(ProbeBase(rawValue: random.next(below: ProbeBase.allCases.count)).unsafelyUnwrapped)
+    if random.next(below: 8) == 0 {
+      let target = self.target(random.next(below: targetCount))
+      if !harm.isPossible(from: target) { result = target }
+    }
     let related = random.next(below: 2) == 0
     for _ in 0...random.next(below: 4) {
       let field =

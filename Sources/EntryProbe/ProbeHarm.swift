@@ -33,6 +33,9 @@ struct ProbeHarm {
     event = VMCSField.vmEntryInterruptionInformation.index
   }
 
+  /// Whether `state`, which does no harm since a check fails, could do some when it is changed further.
+  func isPossible(from state: ProbeCase) -> Bool { !hasPreemptionTimer && state.value(of: activityState) != nil }
+
   /// Whether the probe could not go on after a VM entry with `value` in `field`.
   func isDone(by value: UInt64, of field: Int, insteadOf old: UInt64, in state: ProbeCase) -> Bool {
     // Loading millions of MSRs takes for ever.

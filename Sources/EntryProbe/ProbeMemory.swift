@@ -21,6 +21,8 @@ public enum ProbeMemory {
     case forbiddenSMM = 0x300_B000
     case badPAT = 0x300_C000
     case nonCanonical = 0x300_D000
+    /// As before with an MSR that a processor may load or not.
+    case microcodeUpdate = 0x300_E000
     /// A VMCS region, and one that is marked as a shadow VMCS.
     case vmcs = 0x301_0000
     case shadowVMCS = 0x301_1000
@@ -55,6 +57,7 @@ public enum ProbeMemory {
     case .forbiddenSMM: return msr(offset, (0x9B, 0))
     case .badPAT: return msr(offset, (0x277, 0x0007_0406_0002_0406))
     case .nonCanonical: return msr(offset, (0xC000_0082, 0x8000_0000_0000))
+    case .microcodeUpdate: return msr(offset, (0x79, 0))
     case .vmcs: return offset == 0 ? revisionIdentifier : 0
     case .shadowVMCS: return offset == 0 ? revisionIdentifier | 1 << 31 : 0
     case .virtualAPIC: return offset == 0x80 ? 0x50 : 0

@@ -9,6 +9,13 @@ extension BochsDeviation {
   static let all: [BochsDeviation] = [
     BochsDeviation(
       statement: """
+        Basic VM-Entry Checks: a VM entry with a shadow VMCS as the current VMCS is VMfailInvalid. Bochs goes on to the \
+        checks of its fields, which the probe leaves 0.
+        """,
+      omitted: ["basic.shadow-vmcs"], condition: { $0.entry == .onShadowVMCS },
+      added: .vmFailValid(VMInstructionError(rawValue: 7))),
+    BochsDeviation(
+      statement: """
         Checks on Guest Non-Register State: the reserved bits of the pending debug exceptions are 0. Bochs looks at bits \
         31:0 only.
         """,
@@ -147,6 +154,32 @@ extension BochsDeviation {
         """,
       condition: { $0.loadsGuestSSPOfWhichBit47Differs },
       added: .invalidGuestState(VMEntryFailureQualification(rawValue: 0))),
+    BochsDeviation(
+      statement: """
+        Checks on Guest Non-Register State: with "virtual NMIs", there is no blocking by NMI if an NMI is injected. Bochs \
+        has no such check.
+        """,
+      omitted: ["guest.interruptibility-state.virtual-nmi"]),
+    BochsDeviation(
+      statement: """
+        Checks on Guest Non-Register State: a processor may require that there is no blocking by STI if an NMI is injected, \
+        and then the exit qualification is 3. Bochs requires it, with the exit qualification 0.
+        """,
+      condition: {
+        $0.fields[.guestInterruptibilityState] & 1 == 1
+          && $0.fields[.vmEntryInterruptionInformation] & 0x8000_0700 == 0x8000_0200
+      }, added: .invalidGuestState(VMEntryFailureQualification(rawValue: 0))),
+    BochsDeviation(
+      statement: """
+        Loading MSRs: MSRs with the indices 800H to 8FFH are not loaded. Bochs makes the check on models with x2APIC only.
+        """,
+      omitted: ["msr-load.x2apic"], condition: { $0.environment[.cpuid1ECX] >> 21 & 1 == 0 }),
+    BochsDeviation(
+      statement: """
+        Loading MSRs: IA32_SMM_MONITOR_CTL, which can be written only in SMM, is not loaded. Bochs has no such MSR, and is \
+        told to ignore what is loaded into MSRs that it does not have.
+        """,
+      omitted: ["msr-load.smm-only"]),
     lastByte(
       "VM-exit MSR-store", omitted: "control.exit.msr-store.last-byte", count: .vmExitMSRStoreCount,
       address: .vmExitMSRStoreAddress),

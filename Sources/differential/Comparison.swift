@@ -33,9 +33,9 @@ final class Comparison: @unchecked Sendable {
   private(set) var isEnded = false
   private(set) var outcomes: [ProbeOutcome.Kind: Int] = [:]
   private(set) var enteredBases: Set<ProbeBase> = []
-  /// How often a check was the only one that failed, and the emulator did what the check says.
+  /// How often the emulator did what just one of the checks that failed says.
   private(set) var confirmations: [Int: Int] = [:]
-  /// What the emulator logged when a check was the only one that failed.
+  /// What the emulator logged then.
   private(set) var messages: [Int: [String: Int]] = [:]
   /// How often the emulator deviated as it is known to, by the number of the deviation.
   private(set) var deviations: [Int: Int] = [:]
@@ -113,9 +113,9 @@ final class Comparison: @unchecked Sendable {
     if checks.prediction.outcome == nil, let check = checks.undecided {
       undecided[check, default: 0] += 1
     } else if expected.matches(observed) {
-      if checks.failed.count == 1 {
-        confirmations[checks.failed[0], default: 0] += 1
-        for line in log { messages[checks.failed[0], default: [:]][line, default: 0] += 1 }
+      if let check = confirmedCheck(observed, checks, state) {
+        confirmations[check, default: 0] += 1
+        for line in log { messages[check, default: [:]][line, default: 0] += 1 }
       }
     } else if isAllowed(observed, checks, state) {
       reorderedCount += 1
@@ -132,6 +132,17 @@ final class Comparison: @unchecked Sendable {
     }
     if printsStates { print(next, probeCase.base, description(of: probeCase), observed.kind, observed.number) }
     next += 1
+  }
+
+  /// The check that alone, of all that failed and of what the emulator is known to add, explains what was observed.
+  private func confirmedCheck(_ observed: ProbeOutcome, _ checks: FailedChecks, _ state: ProbedState) -> Int? {
+    if observed.kind == .entered || BochsDeviation.all.contains(where: { $0.added != nil && $0.condition(state) }) {
+      return nil
+    }
+    let causes = checks.failed.filter {
+      ProbeOutcome(CheckList.all[$0].outcome, msrLoadEntry: UInt32(observed.number)).matches(observed)
+    }
+    return causes.count == 1 ? causes[0] : nil
   }
 
   /// Whether the SDM lets a processor do what was observed, since another check of the same group failed too.

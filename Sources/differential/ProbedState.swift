@@ -12,7 +12,9 @@ struct ProbedState: VMCSState {
 
   /// The value of a field; nil if the processor does not have it, or the probe has not written it.
   func value(of field: VMCSFieldEncoding) -> UInt64? {
-    guard !entry.isElsewhere, let index = VMCSFieldDescription.index(of: field), environment.isWritable(index) else { return nil }
+    guard !entry.isElsewhere, let index = VMCSFieldDescription.index(of: field), environment.isWritable(index) else {
+      return nil
+    }
     return fields.values[index]
   }
 

@@ -64,13 +64,14 @@ struct ProbeRun {
     return result
   }
 
-  private static func hostValues(_ processor: BareMetalProcessor) -> InlineArray<12, UInt64> {
+  private static func hostValues(_ processor: BareMetalProcessor) -> InlineArray<13, UInt64> {
     let registers = UInt64(UInt(bitPattern: ProbePages.registers))
     return [
       processor.cr0, processor.cr3, processor.cr4, processor.rdmsr(MSR.ia32EFER.rawValue),
       processor.rdmsr(MSR.ia32PAT.rawValue), address_of_gdt(), cvmx_idtr_base(), address_of_task_state(),
       address_of_vmexit(), registers + UInt64(MemoryLayout<GuestRegisters>.stride),
       ProbePages.address(ProbePages.vmcs).rawValue, ProbePages.address(ProbePages.vmxon).rawValue,
+      UInt64(processor.cpuid(1, 0).ecx),
     ]
   }
 

@@ -15,7 +15,8 @@ vmentry_blocked_by_mov_ss:
   push %r14
   push %r15
   mov %rsp, HOST_RSP(%rdi)
-  mov %ss, %eax
+  // The null selector, which 64-bit mode allows: a state before may have loaded a GDTR with nothing behind it.
+  xor %eax, %eax
   test %sil, %sil
   jz 1f
   mov %eax, %ss
