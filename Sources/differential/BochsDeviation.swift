@@ -22,9 +22,13 @@ struct BochsDeviation: Sendable {
     let applicable = all.indices.filter { all[$0].condition(state) }
     var used: [Int] = []
     var outcomes: [EntryOutcome] = []
+    // What checks lead to that a processor need not make.
+    var possible: [EntryOutcome] = []
     for number in checks.failed {
       if let deviation = applicable.first(where: { omittedNumbers[$0].contains(number) }) {
         used.append(deviation)
+      } else if CheckList.all[number].isOptional {
+        possible.append(CheckList.all[number].outcome)
       } else {
         outcomes.append(CheckList.all[number].outcome)
       }
@@ -35,13 +39,11 @@ struct BochsDeviation: Sendable {
       outcomes.append(added)
     }
     if used.isEmpty { return nil }
-    let first = outcomes.min { $0.group < $1.group }
-    let candidates = first.map { first in outcomes.filter { $0.group == first.group } } ?? []
-    let isExplained =
-      candidates.isEmpty
-      ? observed.kind == .entered
-      : candidates.contains { ProbeOutcome($0, msrLoadEntry: UInt32(observed.number)).matches(observed) }
-    return isExplained ? used : nil
+    if outcomes.isEmpty, observed.kind == .entered { return used }
+    let group = outcomes.map(\.group).min()
+    let candidates = outcomes.filter { $0.group == group } + possible.filter { $0.group <= group ?? $0.group }
+    return candidates.contains { ProbeOutcome($0, msrLoadEntry: UInt32(observed.number)).matches(observed) }
+      ? used : nil
   }
 }
 

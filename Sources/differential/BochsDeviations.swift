@@ -165,6 +165,7 @@ extension BochsDeviation {
         Checks on Guest Non-Register State: a processor may require that there is no blocking by STI if an NMI is injected, \
         and then the exit qualification is 3. Bochs requires it, with the exit qualification 0.
         """,
+      omitted: ["guest.interruptibility-state.nmi-sti"],
       condition: {
         $0.fields[.guestInterruptibilityState] & 1 == 1
           && $0.fields[.vmEntryInterruptionInformation] & 0x8000_0700 == 0x8000_0200

@@ -16,8 +16,15 @@ final class Comparison: @unchecked Sendable {
     var base: ProbeBase
   }
 
+  /// For each check that is listed to fail only with another, that other.
+  private static let companions = ChecksBochsDoesNotMake.reasons.compactMapValues { reason in
+    if case .failsOnly(let other) = reason { CheckList.ids.firstIndex(of: other) } else { nil as Int? }
+  }
+
   let model: String
   let seed: UInt64
+  /// The number of the first state.
+  let first: Int
   /// Whether each state is printed.
   var printsStates = false
   private(set) var environment: ProbeEnvironment?
@@ -37,6 +44,8 @@ final class Comparison: @unchecked Sendable {
   private(set) var confirmations: [Int: Int] = [:]
   /// What the emulator logged then.
   private(set) var messages: [Int: [String: Int]] = [:]
+  /// Checks that failed without the one that is listed to fail with them.
+  private(set) var failedAlone: Set<Int> = []
   /// How often the emulator deviated as it is known to, by the number of the deviation.
   private(set) var deviations: [Int: Int] = [:]
   /// How often the emulator's order of checks was another one that the SDM allows.
@@ -49,7 +58,7 @@ final class Comparison: @unchecked Sendable {
 
   /// Makes a comparison that begins with the state `first`.
   init(model: String, seed: UInt64, first: Int = 0) {
-    (self.model, self.seed, next) = (model, seed, first)
+    (self.model, self.seed, self.first, next) = (model, seed, first, first)
   }
 
   deinit {
@@ -109,6 +118,9 @@ final class Comparison: @unchecked Sendable {
       state, capabilities: environment.capabilities, facts: state.facts, with: FailedChecks())
     outcomes[observed.kind, default: 0] += 1
     if observed.kind == .entered { enteredBases.insert(probeCase.base) }
+    for check in checks.failed {
+      if let other = Self.companions[check], !checks.failed.contains(other) { failedAlone.insert(check) }
+    }
     let expected = ProbeOutcome(checks.prediction)
     if checks.prediction.outcome == nil, let check = checks.undecided {
       undecided[check, default: 0] += 1

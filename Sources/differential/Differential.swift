@@ -50,8 +50,7 @@ struct Differential: AsyncParsableCommand {
           if let model = waiting.popFirst() { group.addTask { try await compare(model, image) } }
         }
       }
-      conclude(all)
-      if failed { throw ExitCode.failure }
+      if conclude(all) || failed { throw ExitCode.failure }
     } catch let problem as LaunchProblem {
       print("differential: \(problem)")
       throw ExitCode.failure
@@ -114,22 +113,28 @@ struct Differential: AsyncParsableCommand {
     }
   }
 
-  private func conclude(_ all: [Comparison]) {
+  /// Shows what the runs say together; true if the list of checks that Bochs does not make is wrong.
+  private func conclude(_ all: [Comparison]) -> Bool {
     for (number, deviation) in BochsDeviation.all.enumerated() {
       let uses = all.reduce(0) { $0 + ($1.deviations[number] ?? 0) }
       print("deviation \(number + 1), \(uses) states: \(deviation.statement)")
     }
-    let confirmed = CheckList.ids.indices.filter { check in all.contains { $0.confirmations[check] != nil } }
-    print("checks confirmed by themselves: \(confirmed.count) of \(CheckList.ids.count)")
-    guard confirmations else { return }
+    let confirmations = Confirmations(all)
+    print(
+      "checks confirmed: \(confirmations.counts.count) of \(CheckList.ids.count); listed with a reason why not: \(ChecksBochsDoesNotMake.reasons.count)"
+    )
+    for contradiction in confirmations.contradictions { print("  \(contradiction)") }
+    guard self.confirmations else { return !confirmations.contradictions.isEmpty }
     for check in CheckList.ids.indices {
-      let number = all.reduce(0) { $0 + ($1.confirmations[check] ?? 0) }
+      let number = confirmations.counts[check] ?? 0
       let messages = all.reduce(into: [String: Int]()) {
         $0.merge($1.messages[check] ?? [:], uniquingKeysWith: +)
       }
-      print(
-        "\(number)\t\(CheckList.ids[check])\t\(messages.sorted { $0.value > $1.value }.prefix(3).map(\.key).joined(separator: " / "))"
-      )
+      let text =
+        ChecksBochsDoesNotMake.reasons[check]?.description
+        ?? messages.sorted { $0.value > $1.value }.prefix(3).map(\.key).joined(separator: " / ")
+      print("\(number)\t\(CheckList.ids[check])\t\(text)")
     }
+    return !confirmations.contradictions.isEmpty
   }
 }

@@ -40,7 +40,8 @@ struct ProbeGeneratorTests {
     var seen: Set<[UInt64]> = []
     var unchanged = 0
     for number in 0..<generator.walkCount {
-      let probeCase = generator.probeCase(ProbeBase.allCases.count + 2 * number)
+      let probeCase = generator.probeCase(
+        ProbeBase.allCases.count + generator.targetCount + 2 * number)
       if probeCase.count == 0 {
         unchanged += 1
         continue
@@ -131,6 +132,10 @@ struct ProbeGeneratorTests {
     let invalidState = ProbeOutcome(.invalidGuestState, 0)
     #expect(explains(["guest.debugctl.reserved"], ProbeOutcome(.entered)))
     #expect(explains(["guest.debugctl.reserved", "guest.rip.bits-63-32"], invalidState))
+    // A check that a processor need not make counts or does not.
+    #expect(explains(["guest.debugctl.reserved", "msr-load.model-specific"], ProbeOutcome(.entered)))
+    #expect(explains(["guest.debugctl.reserved", "msr-load.model-specific"], ProbeOutcome(.msrLoading, 1)))
+    #expect(!explains(["guest.debugctl.reserved", "msr-load.reserved"], ProbeOutcome(.entered)))
     #expect(!explains(["guest.rflags.reserved"], ProbeOutcome(.entered)))
     #expect(!explains(["guest.debugctl.reserved", "guest.rflags.reserved"], ProbeOutcome(.entered)))
     #expect(!explains(["guest.debugctl.reserved"], ProbeOutcome(.failValid, 7)))
