@@ -93,13 +93,16 @@ extension EntryCheckPass {
     check(
       "control.event-injection.deliver-error-code.set",
       """
-      Deliver error code is 1 if the event is a hardware exception with vector 8, 10 to 14 or 17, CR0.PE of the guest is 1 \
-      and IA32_VMX_BASIC bit 56 is 0.
+      Deliver error code is 1 if the event is a hardware exception with vector 8, 10 to 14 or 17, “unrestricted guest” is 0 \
+      or CR0.PE of the guest is 1, and IA32_VMX_BASIC bit 56 is 0.
       """,
-      reads: "vmEntryInterruptionInformation guestCR0 ia32VMXBASIC"
+      reads: """
+        vmEntryInterruptionInformation primaryProcessorBasedVMExecutionControls \
+        secondaryProcessorBasedVMExecutionControls guestCR0 ia32VMXBASIC
+        """
     ) { vmcs in
       guard let event = vmcs.injectedEvent, event.type == .hardwareException, !event.deliverErrorCode,
-        vectorsWithErrorCode >> UInt64(event.vector) & 1 == 1, vmcs[.guestCR0].pe,
+        vectorsWithErrorCode >> UInt64(event.vector) & 1 == 1, vmcs.deliversErrorCodes,
         !IA32VMXBASIC(rawValue: vmcs.capability(.ia32VMXBASIC)).allowsHardwareExceptionsWithoutErrorCode
       else { return nil }
       return vmcs.require(.vmEntryInterruptionInformation, 1 << 11, 1 << 11)
@@ -107,13 +110,16 @@ extension EntryCheckPass {
     check(
       "control.event-injection.deliver-error-code.clear",
       """
-      Deliver error code is 0 if the event is not a hardware exception, if CR0.PE of the guest is 0, or if IA32_VMX_BASIC \
-      bit 56 is 0 and the vector is 0 to 7, 9, 15, 16 or 18 to 31.
+      Deliver error code is 0 if the event is not a hardware exception, if “unrestricted guest” is 1 and CR0.PE of the guest \
+      is 0, or if IA32_VMX_BASIC bit 56 is 0 and the vector is 0 to 7, 9, 15, 16 or 18 to 31.
       """,
-      reads: "vmEntryInterruptionInformation guestCR0 ia32VMXBASIC"
+      reads: """
+        vmEntryInterruptionInformation primaryProcessorBasedVMExecutionControls \
+        secondaryProcessorBasedVMExecutionControls guestCR0 ia32VMXBASIC
+        """
     ) { vmcs in
       guard let event = vmcs.injectedEvent, event.deliverErrorCode else { return nil }
-      if event.type == .hardwareException, vmcs[.guestCR0].pe {
+      if event.type == .hardwareException, vmcs.deliversErrorCodes {
         let vector = UInt64(event.vector)
         if vector > 31 || vectorsWithErrorCode >> vector & 1 == 1 { return nil }
         let basic = IA32VMXBASIC(rawValue: vmcs.capability(.ia32VMXBASIC))
@@ -142,22 +148,20 @@ extension EntryCheckPass {
     check(
       "control.event-injection.instruction-length",
       """
-      The VM-entry instruction length is 1 to 15 if the event is a software interrupt, a software exception or a privileged \
-      software exception (0 is allowed if IA32_VMX_MISC bit 30 is 1), and 0 to 15 if it is SYSCALL or SYSENTER.
+      The VM-entry instruction length is 1 to 15, or 0 if IA32_VMX_MISC bit 30 is 1, if the event is a software interrupt, a \
+      software exception, a privileged software exception, SYSCALL or SYSENTER.
       """,
       reads: "vmEntryInterruptionInformation vmEntryInstructionLength vmEntryControls guestCR4 ia32VMXMISC"
     ) { vmcs in
       guard let event = vmcs.injectedEvent else { return nil }
       switch event.type {
-      case .softwareInterrupt, .privilegedSoftwareException, .softwareException:
-        let length = vmcs[.vmEntryInstructionLength]
-        if length == 0, IA32VMXMISC(rawValue: vmcs.capability(.ia32VMXMISC)).allowsInstructionLengthZero { return nil }
-        return vmcs.require(.vmEntryInstructionLength, in: 1...15)
-      case .otherEvent:
-        guard event.vector == 1 || event.vector == 2, vmcs.guestUsesFRED else { return nil }
-        return vmcs.require(.vmEntryInstructionLength, in: 0...15)
+      case .softwareInterrupt, .privilegedSoftwareException, .softwareException: break
+      case .otherEvent where (event.vector == 1 || event.vector == 2) && vmcs.guestUsesFRED: break
       default: return nil
       }
+      let length = vmcs[.vmEntryInstructionLength]
+      if length == 0, IA32VMXMISC(rawValue: vmcs.capability(.ia32VMXMISC)).allowsInstructionLengthZero { return nil }
+      return vmcs.require(.vmEntryInstructionLength, in: 1...15)
     }
   }
 }
@@ -172,6 +176,11 @@ extension EntryInputs {
       let event = self[.vmEntryInterruptionInformation]
       return event.valid ? event : nil
     }
+  }
+
+  /// Whether exceptions have error codes: not in real-address mode, which needs "unrestricted guest".
+  fileprivate var deliversErrorCodes: Bool {
+    mutating get { !secondary(.unrestrictedGuest) || self[.guestCR0].pe }
   }
 
   /// Whether the guest will be in IA-32e mode with CR4.FRED set.

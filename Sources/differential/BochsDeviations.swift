@@ -128,25 +128,11 @@ extension BochsDeviation {
       condition: { $0.fields[.vmEntryInterruptionInformation] & 0x700 == 0x700 }),
     BochsDeviation(
       statement: """
-        VM-Entry Control Fields: deliver error code is 0 if the event is not a hardware exception, or if CR0.PE is 0, \
-        whatever IA32_VMX_BASIC bit 56 is. Bochs does not check it at all on models in which that bit is 1.
+        VM-Entry Control Fields: deliver error code is 0 if the event is not a hardware exception, or if “unrestricted \
+        guest” is 1 and CR0.PE is 0, whatever IA32_VMX_BASIC bit 56 is. Bochs does not check it at all on models in which that bit is 1.
         """,
       omitted: ["control.event-injection.deliver-error-code.clear"],
       condition: { ($0.environment.capabilities[.ia32VMXBASIC] ?? 0) >> 56 & 1 == 1 }),
-    BochsDeviation(
-      statement: """
-        VM-Entry Control Fields: deliver error code is 0 if CR0.PE is 0. Bochs looks at CR0.PE only with "unrestricted \
-        guest". Here: it accepts the error code without (and then fails the VM entry for CR0).
-        """,
-      omitted: ["control.event-injection.deliver-error-code.clear"],
-      condition: { !$0.hasSecondary(1 << 7) && $0.injectsExceptionWithErrorCodeWithoutProtection }),
-    BochsDeviation(
-      statement: "As before. Here: it demands the error code.",
-      condition: {
-        !$0.hasSecondary(1 << 7) && $0.injectsExceptionWithErrorCodeWithoutProtection
-          && $0.fields[.vmEntryInterruptionInformation] >> 11 & 1 == 0
-          && ($0.environment.capabilities[.ia32VMXBASIC] ?? 0) >> 56 & 1 == 0
-      }, added: .vmFailValid(VMInstructionError(rawValue: 7))),
     BochsDeviation(
       statement: """
         Checks on Guest RIP, RFLAGS, and SSP: bits 63:N of SSP are all the same, where N is the linear-address width; bit \
@@ -223,14 +209,6 @@ extension ProbedState {
     case 13, 15: dpl > rpl
     default: false
     }
-  }
-
-  /// Whether an exception that has an error code in protected mode is injected while CR0.PE is 0.
-  fileprivate var injectsExceptionWithErrorCodeWithoutProtection: Bool {
-    let event = fields[.vmEntryInterruptionInformation]
-    let vector = event & 0xFF
-    return event >> 31 == 1 && event >> 8 & 7 == 3 && vector < 32 && 0x2_7D00 >> vector & 1 == 1
-      && fields[.guestCR0] & 1 == 0
   }
 
   /// Whether the guest's SSP is loaded, and canonical but for bit 47 (no model has linear addresses of 57 bits).

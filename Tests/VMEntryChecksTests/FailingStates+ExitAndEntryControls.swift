@@ -76,6 +76,14 @@ extension FailingState {
         event("other-event-vector", .rich, 0x8000_0703),
         event("deliver-error-code.clear", .real, 0x8000_0B0D),
         event("deliver-error-code.clear", .long, 0x8000_0C80, length: 2),
+        // Without "unrestricted guest" CR0.PE is of no consequence here.
+        FailingState(
+          "control.event-injection.deliver-error-code.set", .protected, "PE is 0",
+          also: ["guest.cr0.fixed-bits", "guest.cr0.pg-pe"]
+        ) {
+          $0[.vmEntryInterruptionInformation] = 0x8000_030D
+          $0[.guestCR0] &= ~1
+        },
         event("reserved", .long, 0x8000_1306),
         event("reserved", .long, 0xC000_0306),
         event("reserved", .long, 0x8000_2306),
@@ -84,6 +92,7 @@ extension FailingState {
         event("instruction-length", .long, 0x8000_0480, length: 16),
         event("instruction-length", .long, 0x8000_0501, length: 16),
         event("instruction-length", .long, 0x8000_0603, length: 16),
+        event("instruction-length", .rich, 0x8000_0701),
         event("instruction-length", .rich, 0x8000_0701, length: 16),
         event("instruction-length", .rich, 0x8000_0702, length: 16),
       ],
