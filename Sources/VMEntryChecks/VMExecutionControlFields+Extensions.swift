@@ -55,17 +55,20 @@ extension EntryCheckPass {
   mutating func tertiaryFeatures() {
     check(
       "control.hlat.ept",
-      "“Enable EPT” is 1 if “enable HLAT”, “EPT paging-write control” or “guest-paging verification” is 1.",
+      """
+      “Enable EPT” is 1 if “enable HLAT”, “EPT paging-write control”, “guest-paging verification” or “PEBS uses guest \
+      physical addresses” is 1.
+      """,
       reads: """
         primaryProcessorBasedVMExecutionControls secondaryProcessorBasedVMExecutionControls \
         tertiaryProcessorBasedVMExecutionControls
         """
     ) { vmcs in
-      guard vmcs.tertiary([.enableHLAT, .eptPagingWriteControl, .guestPagingVerification]),
-        !vmcs.secondary(.enableEPT)
-      else { return nil }
-      return vmcs.requireClear(
-        .tertiaryProcessorBasedVMExecutionControls, [.enableHLAT, .eptPagingWriteControl, .guestPagingVerification])
+      let needEPT: TertiaryProcessorBasedVMExecutionControls = [
+        .enableHLAT, .eptPagingWriteControl, .guestPagingVerification, .pebsUsesGuestPhysicalAddresses,
+      ]
+      guard vmcs.tertiary(needEPT), !vmcs.secondary(.enableEPT) else { return nil }
+      return vmcs.requireClear(.tertiaryProcessorBasedVMExecutionControls, needEPT)
     }
     check(
       "control.hlat.pointer-reserved",

@@ -164,6 +164,7 @@ extension FailingState {
         FailingState("control.hlat.ept", .protected, "paging verification") {
           $0.setTertiary(.guestPagingVerification)
         },
+        FailingState("control.hlat.ept", .protected, "PEBS") { $0.setTertiary(.pebsUsesGuestPhysicalAddresses) },
         FailingState("control.hlat.pointer-reserved", .rich, "2:0") { $0[.hlatPointer] |= 4 },
         FailingState("control.hlat.pointer-reserved", .rich, "11:5") { $0[.hlatPointer] |= 0x20 },
         FailingState("control.hlat.pointer-reserved", .rich, "width") { $0[.hlatPointer] |= beyondWidth },
