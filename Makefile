@@ -170,8 +170,16 @@ drill: packages build image guest ## Make a check fail in the running hypervisor
 	  --drill $(CHECK) < /dev/null || [ $$? = 1 ]
 
 .PHONY: checks
-checks: ## List the VM-entry checks with the states and mutations that test each
-	@SKEP_PRINT_CHECKS=1 $(SWIFT) test --filter CheckTable 2>/dev/null | grep -E ': passes|mutations$$'
+checks: ## List the VM-entry checks with how each is tested: states and mutations, Bochs, drill
+	@SKEP_PRINT_CHECKS=1 $(SWIFT) test --filter 'CheckTable' 2>/dev/null | awk ' \
+	  / mutations$$/ { total = $$0; next } \
+	  !/^[a-z0-9-]+(\.[a-z0-9-]+)+: / { next } \
+	  { id = $$1; if (!(id in text)) order[++count] = id; kind = $$2; \
+	    part[id, kind == "passes" ? 1 : kind ~ /^(confirmed|not)$$/ ? 2 : 3] = substr($$0, length(id) + 2); text[id] = 1 } \
+	  END { for (i = 1; i <= count; i++) { id = order[i]; \
+	      if (part[id, 2] == " confirmed by Bochs") confirmed++; if (part[id, 3] !~ /no drill/) drills++; \
+	      print id part[id, 1] ";" part[id, 2] ";" part[id, 3] } \
+	    print total "; " confirmed + 0 " confirmed by Bochs; " drills + 0 " drills"; exit count == 0 }'
 
 .PHONY: requirements
 requirements: ## List the requirements, the tests named after each, and those without a test

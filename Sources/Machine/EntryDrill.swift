@@ -5,7 +5,7 @@ import VMEntryChecks
 public enum EntryDrill {
   /// How a drill was prepared.
   public enum Result: Sendable {
-    /// The next VM entry fails.
+    /// The next VM entry fails, unless the check is one that a processor need not make.
     case ready
     /// There is no check with the identifier.
     case unknownCheck
@@ -23,7 +23,7 @@ public enum EntryDrill {
     guard let inputs = drill.evaluate().inputs else { return .unknownCheck }
     var names = InputNames()
     inputs.write(to: &names)
-    return drill.change(names, isAlone: true) || drill.change(names, isAlone: false) ? .ready : .impossible
+    return drill.change(names) ? .ready : .impossible
   }
 }
 
@@ -35,12 +35,18 @@ private struct Drill<State: VMCSState, P: VMXProcessor> {
   let facts: EntryFacts
   let processor: P
 
-  func evaluate() -> DrillVisitor {
-    EntryChecks.visit(state, capabilities: capabilities, facts: facts, with: DrillVisitor(id: id))
+  /// Evaluates the check, or all checks if `countsFailures`.
+  func evaluate(countsFailures: Bool = false) -> DrillVisitor {
+    EntryChecks.visit(
+      state, capabilities: capabilities, facts: facts, with: DrillVisitor(id: id, countsFailures: countsFailures))
   }
 
-  /// Tries each bit of each field that the check reads, and a few values; true when the check fails, alone if `isAlone`.
-  func change(_ names: InputNames, isAlone: Bool) -> Bool {
+  /// Tries each bit of each field that the check reads, and a few values, until the check fails alone; if it never does, takes
+  /// the first change that makes it fail with others.
+  ///
+  /// False if there is none.
+  func change(_ names: InputNames) -> Bool {
+    var other: (field: UInt32, value: UInt64)?
     var position = 0
     while let name = names.next(from: &position) {
       guard let field = VMCSFieldDescription(name: name), !field.isReadOnly else { continue }
@@ -52,12 +58,14 @@ private struct Drill<State: VMCSState, P: VMXProcessor> {
           attempt < field.encoding.width.bitWidth
           ? old.value ^ 1 << UInt64(attempt) : candidate(attempt - field.encoding.width.bitWidth)
         if processor.vmwrite(encoding, value) { break }
-        let result = evaluate()
-        if result.hasFailed, !isAlone || result.failureCount == 1 { return true }
+        guard evaluate().hasFailed else { continue }
+        if evaluate(countsFailures: true).failureCount == 1 { return true }
+        if other == nil { other = (encoding, value) }
       }
       _ = processor.vmwrite(encoding, old.value)
     }
-    return false
+    guard let other else { return false }
+    return !processor.vmwrite(other.field, other.value)
   }
 
   /// A value that is worth trying: small numbers, then all ones, a valid event of each type, an address that is not canonical.
@@ -73,19 +81,20 @@ private struct Drill<State: VMCSState, P: VMXProcessor> {
   }
 }
 
-/// Looks for one check among all, and counts those that fail.
+/// Looks for one check among all, and may count those that fail.
 private struct DrillVisitor: EntryCheckVisitor {
   let id: UnsafeRawBufferPointer
+  let countsFailures: Bool
   private(set) var inputs: EntryText?
   private(set) var hasFailed = false
   private(set) var failureCount = 0
 
-  init(id: UnsafeRawBufferPointer) { self.id = id }
+  init(id: UnsafeRawBufferPointer, countsFailures: Bool) { (self.id, self.countsFailures) = (id, countsFailures) }
 
   mutating func visit(_ check: EntryCheck, verdict: () -> EntryVerdict) {
     let isWanted = inputs == nil && check.id.isEqual(to: id)
     if isWanted { inputs = check.inputs }
-    guard case .failed = verdict() else { return }
+    guard isWanted || countsFailures, case .failed = verdict() else { return }
     failureCount += 1
     if isWanted { hasFailed = true }
   }
