@@ -66,15 +66,20 @@ final class Comparison: @unchecked Sendable {
     values.deallocate()
   }
 
-  /// Runs the next `count` states; the emulator is started again behind each state that ends it.
+  /// Runs the next `count` states; the emulator is started again behind each state that ends it, and in front of one during
+  /// which it fell silent for the first time, as it may on a busy machine.
   func run(count: Int, image: InputFile) async throws {
     let end = next + count
+    var silentState: Int?
     while next < end, !isEnded, fatal.count < 100 {
       let machine = ProbeMachine(
         image: image, commandLine: "seed=\(seed) first=\(next) count=\(end - next)", model: model,
         memory: .mebibytes(128), isLogged: true)
       listener = ProbeListener()
-      _ = try await machine.run { self.take($0) }
+      if try await machine.run({ self.take($0) }) == .silent, silentState != next {
+        silentState = next
+        continue
+      }
       if !isEnded, next < end, !skip() {
         throw LaunchProblem("the probe said nothing on \(model)", remedy: "Is it a processor with VMX?")
       }
