@@ -175,7 +175,7 @@ checks: ## List the VM-entry checks with how each is tested: states and mutation
 	  / mutations$$/ { total = $$0; next } \
 	  !/^[a-z0-9-]+(\.[a-z0-9-]+)+: / { next } \
 	  { id = $$1; if (!(id in text)) order[++count] = id; kind = $$2; \
-	    part[id, kind == "passes" ? 1 : kind ~ /^(confirmed|not)$$/ ? 2 : 3] = substr($$0, length(id) + 2); text[id] = 1 } \
+	    part[id, kind == "passes" ? 1 : kind ~ /^(confirmed|not)$$/ ? 2 : 3] = substr($$0, length(id) + 1); text[id] = 1 } \
 	  END { for (i = 1; i <= count; i++) { id = order[i]; \
 	      if (part[id, 2] == " confirmed by Bochs") confirmed++; if (part[id, 3] !~ /no drill/) drills++; \
 	      print id part[id, 1] ";" part[id, 2] ";" part[id, 3] } \
