@@ -216,7 +216,8 @@ fuzz-devices: ## Use the devices in any way with libFuzzer for ten minutes; FUZZ
 	@echo "==> Building the fuzzer"
 	@mkdir -p build/fuzz/devices build/fuzz/device-corpus build/fuzz/found
 	@cd build/fuzz/devices; root=../../..; \
-	options="-swift-version 6 -O -wmo -parse-as-library -enable-experimental-feature Lifetimes -I . -I $$root/Sources/CVMX/include"; \
+	echo "module CVMX { umbrella \"$(CURDIR)/Sources/CVMX/include\" export * }" > module.modulemap; \
+	options="-swift-version 6 -O -wmo -parse-as-library -enable-experimental-feature Lifetimes -I ."; \
 	for module in VMCS VMEntryChecks VMX Machine; do \
 	  sanitizers=$$([ $$module != Machine ] || echo -sanitize=fuzzer,address); \
 	  swiftc $$options $$sanitizers -module-name $$module -emit-module -emit-module-path $$module.swiftmodule \
