@@ -36,7 +36,9 @@ let package = Package(
     .target(name: "Machine", dependencies: ["VMX", "VMEntryChecks", "CVMX"], swiftSettings: settings),
     .target(name: "ProcessorModel", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "VMCSDump", dependencies: ["VMCS"], swiftSettings: settings),
-    .target(name: "Explanation", dependencies: ["VMCSDump", "VMEntryChecks", "VMCS"], swiftSettings: settings),
+    .target(
+      name: "Explanation", dependencies: ["VMCSDump", "VMEntryChecks", "VMCS", "VMX", "ProcessorModel"],
+      swiftSettings: settings),
     .target(name: "EntryProbe", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(
       name: "Launcher",

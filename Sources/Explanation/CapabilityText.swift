@@ -6,10 +6,19 @@ import VMEntryChecks
 /// Read are what `skep capabilities` prints, as text and as JSON, the output of `rdmsr` with the MSR's index or name before
 /// each value, and Linux's `/proc/cpuinfo`.
 public struct CapabilityText: Sendable {
-  /// What is known.
+  /// What is known of whole capabilities.
   public private(set) var capabilities = EntryCapabilities()
-  /// How many capabilities are known.
-  public private(set) var count = 0
+  /// How many capabilities, or lines about them, were read.
+  public var count: Int { exactCount + linux.lineCount }
+  private var exactCount = 0
+  private var linux = LinuxProcessorFlags()
+
+  /// All that is known.
+  public var known: KnownCapabilities {
+    var known = KnownCapabilities(capabilities)
+    linux.add(to: &known)
+    return known
+  }
 
   /// Reads a text.
   public init(_ bytes: [UInt8]) {
@@ -17,12 +26,12 @@ public struct CapabilityText: Sendable {
   }
 
   private mutating func set(_ capability: EntryCapability, _ value: UInt64) {
-    if capabilities[capability] == nil { count += 1 }
+    if capabilities[capability] == nil { exactCount += 1 }
     capabilities[capability] = value
   }
 
   private mutating func read(_ line: String) {
-    if line.hasPrefix("address sizes") { return readAddressSizes(line) }
+    linux.read(Substring(line))
     // The names of CPUID's registers have the separators in them, so they are looked for first.
     for capability in EntryCapability.allCases {
       let title = String(capability.title)
@@ -43,13 +52,6 @@ public struct CapabilityText: Sendable {
     {
       set(capability, value)
     }
-  }
-
-  /// "address sizes : 39 bits physical, 48 bits virtual", which is CPUID.80000008H:EAX.
-  private mutating func readAddressSizes(_ line: String) {
-    let numbers = line.split { !$0.isNumber }.compactMap { UInt64($0) }
-    guard numbers.count == 2, numbers.allSatisfy({ $0 <= 64 }) else { return }
-    set(.cpuid80000008EAX, numbers[1] << 8 | numbers[0])
   }
 
   private static func capability(_ word: String) -> EntryCapability? {

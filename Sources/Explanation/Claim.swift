@@ -10,6 +10,8 @@ public enum Claim: Hashable, Sendable {
   case instructionError(VMInstructionError)
   /// QEMU's "hardware error 0x0".
   case hardwareErrorZero
+  /// A VMX instruction other than VM entry failed.
+  case instruction(DumpInstructionFailure.Instruction)
 
   /// What the dump's claims say; without one, what its exit reason says.
   ///
@@ -27,11 +29,15 @@ public enum Claim: Hashable, Sendable {
       }
       return
     }
+    if dump.format == .message, let failure = dump.failures.first {
+      self = .instruction(failure.instruction)
+      return
+    }
     guard let reason = dump[VMCSField.exitReason.encoding] else { return nil }
     self = .exit(ExitReason(rawValue: UInt32(truncatingIfNeeded: reason.bits)))
   }
 
-  /// Whether the VM entry failed.
+  /// Whether the VM entry, or another VMX instruction, failed.
   public var isFailure: Bool {
     if case .exit(let reason) = self { return reason.vmEntryFailure }
     return true
@@ -56,15 +62,17 @@ public enum Claim: Hashable, Sendable {
     case .instructionError(let error):
       "VM-instruction error \(error.rawValue): \(String(error.title, or: "not a number that the SDM defines"))"
     case .hardwareErrorZero: "hardware error 0x0, which is no VM-instruction error"
+    case .instruction(let instruction): "\(String(instruction.mnemonic)) failed"
     }
   }
 
-  /// The number, as hypervisors print it.
-  public var number: UInt32 {
+  /// The number, as hypervisors print it; nil if there is none.
+  public var number: UInt32? {
     switch self {
     case .exit(let reason): reason.rawValue
     case .instructionError(let error): error.rawValue
     case .hardwareErrorZero: 0
+    case .instruction: nil
     }
   }
 }

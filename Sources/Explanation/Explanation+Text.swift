@@ -15,7 +15,8 @@ extension Explanation {
       lines.append("")
       lines += details(of: first)
     }
-    lines += decodedLines.isEmpty ? [] : [""] + decodedLines.map { "  \($0.0.padded(to: 12))  \($0.1)" }
+    let width = decodedLines.map(\.0.count).max() ?? 0
+    lines += decodedLines.isEmpty ? [] : [""] + decodedLines.map { "  \($0.0.padded(to: width))  \($0.1)" }
     if failed.count > 1 {
       lines += [
         "", "  " + style.strong(String(failed.count - 1, "other check") + (failed.count == 2 ? " fails:" : " fail:")),
@@ -62,7 +63,7 @@ extension Explanation {
 
   /// The lines of the dump that a check reads.
   private func restsOn(_ check: EntryCheck) -> [String] {
-    fields(of: check).compactMap { field in
+    Self.fields(of: check).compactMap { field in
       guard let value = dump[field.encoding] else { return nil }
       let meaning = field.meaning(of: value.bits)
       return "line \(value.line): \(field.title) = \(String(hexadecimal: value.bits, digits: field.encoding.digits))"
@@ -71,8 +72,8 @@ extension Explanation {
   }
 
   /// The fields that a check reads.
-  func fields(of check: EntryCheck) -> [VMCSFieldDescription] {
-    check.inputs.description.split(separator: " ").compactMap { Self.fieldsByName[String($0)] }
+  static func fields(of check: EntryCheck) -> [VMCSFieldDescription] {
+    check.inputs.description.split(separator: " ").compactMap { fieldsByName[String($0)] }
   }
 
   private static let fieldsByName = Dictionary(
@@ -104,6 +105,10 @@ extension Explanation {
         }
       }
     }
+    if let value = bits(VMCSField.vmExitInterruptionInformation.encoding), value >> 31 & 1 == 1 {
+      let field = VMCSField.vmExitInterruptionInformation.encoding
+      lines.append(("exits with", "\(String(hexadecimal: value, digits: 8))  \(Words.event(field, value) ?? "")"))
+    }
     if let value = bits(VMCSField.vmEntryInterruptionInformation.encoding), value >> 31 & 1 == 1 {
       let field = VMCSField.vmEntryInterruptionInformation.encoding
       lines.append(("injects", "\(String(hexadecimal: value, digits: 8))  \(Words.event(field, value) ?? "")"))
@@ -111,6 +116,10 @@ extension Explanation {
     if let value = bits(VMCSField.idtVectoringInformation.encoding), value >> 31 & 1 == 1 {
       let field = VMCSField.idtVectoringInformation.encoding
       lines.append(("IDT vectoring", "\(String(hexadecimal: value, digits: 8))  \(Words.event(field, value) ?? "")"))
+    }
+    if let value = bits(VMCSField.vmInstructionError.encoding), value != 0 {
+      let title = VMInstructionError(rawValue: UInt32(truncatingIfNeeded: value)).title
+      lines.append(("VM-instruction error", "\(value)  \(String(title, or: "not a number that the SDM defines"))"))
     }
     return lines
   }
@@ -121,7 +130,7 @@ extension Explanation {
     guard let claim, claim.isFailure, failed.isEmpty else { return [] }
     return undecidable.compactMap { check, missing in
       guard case .field(let missing) = missing, claim.isExplained(by: check.outcome) else { return nil }
-      let others = fields(of: check).filter { $0.encoding != missing }.map { dump.contents(of: $0.encoding) }
+      let others = Self.fields(of: check).filter { $0.encoding != missing }.map { dump.contents(of: $0.encoding) }
       return others.contains { $0 ?? 0 != 0 } && !others.contains(nil) ? (check, missing) : nil
     }
   }
@@ -139,7 +148,7 @@ extension Explanation {
 
   private func undecidableLines(_ style: Style) -> [String] {
     let groups = undecidableGroups
-    guard !groups.isEmpty, verdict != .unusable else { return [] }
+    guard !groups.isEmpty, verdict != .unusable, dump.valueCount > 0 else { return [] }
     let shown = groups.prefix(8)
     var lines = [
       "",

@@ -32,7 +32,9 @@ extension VMCSFieldDescription {
   /// When the field exists, in words.
   var conditionText: String {
     if let feature = condition.feature { return "on processors with \(feature)" }
-    func name(_ bit: ControlBit) -> String { String(bit.name, or: "bit \(bit.bit)") }
+    func name(_ bit: ControlBit) -> String {
+      String(bit.word.valueType.bitFields.first { $0.low == bit.bit }?.title, or: "bit \(bit.bit)")
+    }
     guard let control = condition.control else { return "always" }
     let other = condition.alternative.map { " or “\(name($0))”" } ?? ""
     return "where “\(name(control))”\(other) can be 1"

@@ -5,18 +5,49 @@ import VMEntryChecks
 // What can be said when no check that can be decided explains the failure.
 
 extension Headline {
-  static func unexplained(_ claim: Claim, _ dump: Dump) -> String {
+  func unexplained(_ claim: Claim) -> String {
     switch claim {
-    case .exit(let reason) where reason.basicReason == .vmEntryFailureMSRLoading: return msrLoading(dump)
+    case .exit(let reason) where reason.basicReason == .vmEntryFailureMSRLoading: return Self.msrLoading(dump)
     case .exit(let reason) where reason.basicReason == .vmEntryFailureMachineCheck:
       return "A machine check occurred during the VM entry: the VMCS is not to blame, look for hardware errors."
-    case .exit: return "The guest state is invalid, but no check that can be decided from this dump explains it."
+    case .exit(let reason) where reason.basicReason == .vmEntryFailureInvalidGuestState: return invalidGuestState
+    case .exit(let reason): return "The VM entry failed with exit reason \(Words.exitReason(reason))."
+    case .instruction: return "A VMX instruction failed."
     case .hardwareErrorZero:
       return
         "“Hardware error 0x0” is no VM-instruction error: the VM entry failed without a current VMCS (VMfailInvalid), "
         + "or it was not the processor that refused it."
-    case .instructionError(let error): return instructionError(error)
+    case .instructionError(let error): return Self.instructionError(error)
     }
+  }
+
+  /// What an unexplained exit reason 33 comes to.
+  ///
+  /// If the guest is to be in IA-32e mode, what that requires of registers that are not printed is what to look at first:
+  /// everything else that a dump does not have is legal as processors and hypervisors initialize it.
+  private var invalidGuestState: String {
+    let controls = dump.contents(of: VMCSField.vmEntryControls.encoding).map {
+      VMEntryControls(rawValue: UInt32(truncatingIfNeeded: $0))
+    }
+    let needs: [(VMCSFieldEncoding, String)] = [
+      (VMCSField.guestCR0.encoding, "CR0.PG"), (VMCSField.guestCR4.encoding, "CR4.PAE"),
+      (VMCSField.guestIA32EFER.encoding, "IA32_EFER.LMA"),
+    ]
+    let missing = needs.filter { dump[$0.0] == nil }.map(\.1)
+    guard controls?.contains(.ia32eModeGuest) == true, missing.contains("CR0.PG") else {
+      return "The guest state is invalid, but no check that can be decided from this dump explains it."
+    }
+    let names =
+      missing.count == 1
+      ? missing[0] : missing.dropLast().joined(separator: ", ") + " and " + missing[missing.count - 1]
+    let registers = missing.count == 1 ? "it" : "them"
+    var text =
+      "The guest state is invalid, and most likely its mode: “IA-32e mode guest” is 1, so \(names) of the guest must be "
+      + "1, and this dump does not have \(registers)"
+    if let rip = dump.contents(of: VMCSField.guestRIP.encoding), rip < 1 << 20 {
+      text += "; RIP \(String(hexadecimal: rip)) is in the first megabyte, where guests leave and enter that mode"
+    }
+    return text + "."
   }
 
   private static func instructionError(_ error: VMInstructionError) -> String {
@@ -76,15 +107,25 @@ extension Headline {
     return required == entry.value ? nil : required
   }
 
+  /// What can still be the reason for a failure that nothing explains.
+  private func remainingReasons(_ claim: Claim) -> [String] {
+    let count = undecidable.count { check, missing in
+      if case .capability = missing { claim.isExplained(by: check.outcome) } else { false }
+    }
+    guard count > 0, dump.valueCount > 0 else { return [] }
+    let remains = "What remains are values that are not printed, and what this processor does not support: "
+    return [remains + "--capabilities would decide \(String(count, "check")) that could explain this."]
+  }
+
   /// What to know about this dump: its source's habits, and what does not fit together.
   var notes: [String] {
     var notes: [String] = []
     if let claim, claim.isFailure, let first = failed.first, !claim.isExplained(by: first.check.outcome) {
       notes.append("What fails is not what was reported (\(claim.text)): the dump may be from another moment.")
     }
-    if case .instructionError(let error)? = claim, error == .vmEntryWithInvalidControlFields, failed.isEmpty {
-      notes.append("What remains: controls that this processor does not support, and addresses that are not printed.")
-    }
+    let isSaid = if case .instruction? = claim { failed.isEmpty } else { false }
+    notes += dump.failures.dropFirst(isSaid ? 1 : 0).map { "Line \($0.line): \($0.sentence(known))" }
+    if let claim, failed.isEmpty, claim.isFailure { notes += remainingReasons(claim) }
     if dump.isBeforeXen46 {
       notes.append(
         "This Xen prints the VM-entry instruction length under “VMExit”, and 32 bits of the exit qualification.")
@@ -98,6 +139,11 @@ extension Headline {
     if dump.format == .qemu {
       notes.append(
         "These are registers as the guest sees them, not the VMCS: load kvm_intel with dump_invalid_vmcs=1 to have KVM print it."
+      )
+    }
+    if dump.format == .qemu, let cr0 = dump[VMCSField.guestCR0.encoding], cr0.bits & 1 == 0 {
+      notes.append(
+        "The guest is in real mode (CR0.PE is 0). Without “unrestricted guest”, KVM runs it in virtual-8086 mode with segments made to fit, and emulates what does not."
       )
     }
     if dump.isInSMM == true { notes.append("The guest was in system-management mode, which KVM emulates.") }

@@ -8,6 +8,11 @@ extension Dump {
     if msrEntries.count < Self.msrEntryLimit { msrEntries.append(entry) }
   }
 
+  mutating func add(_ failure: DumpInstructionFailure) {
+    guard failures.count < Self.failureLimit, !failures.contains(where: { $0.isRepeated(by: failure) }) else { return }
+    failures.append(failure)
+  }
+
   mutating func add(_ lines: [UnreadLine], of count: Int) {
     let room = Self.unreadLimit - unread.count
     if room > 0 { unread += lines.prefix(room) }

@@ -106,11 +106,16 @@ public struct Dump: Sendable {
   public var claims: [DumpClaim] = []
   /// The entries of MSR areas, in the order of the lines.
   public var msrEntries: [DumpMSREntry] = []
+  /// The VMX instructions that are said to have failed, in the order of the lines, at most ``failureLimit``.
+  public var failures: [DumpInstructionFailure] = []
   /// The lines between the first and the last that were not wholly understood, at most ``unreadLimit``.
   public var unread: [UnreadLine] = []
   /// How many lines were not wholly understood.
   public var unreadCount = 0
   private var values: [DumpValue?]
+
+  /// How many different failures ``failures`` keeps.
+  public static var failureLimit: Int { 32 }
 
   /// How many lines ``unread`` keeps.
   public static var unreadLimit: Int { 32 }

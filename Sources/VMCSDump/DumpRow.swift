@@ -36,6 +36,10 @@ struct DumpRow {
     static let exitStoreArea = Self(rawValue: 512)
     /// The MSR entries that follow are of the VM-exit MSR-load area.
     static let exitLoadArea = Self(rawValue: 1024)
+    /// Skep's list of failed checks follows.
+    static let beginsReport = Self(rawValue: 2048)
+    /// It is over.
+    static let endsReport = Self(rawValue: 4096)
   }
 
   let format: DumpFormat
@@ -43,7 +47,7 @@ struct DumpRow {
   let text: StaticString
   let targets: DumpTargets
   let traits: Traits
-  /// The value of the first target, if the row has no number for it.
+  /// The value of the first target, if the row has no number for it; the numbers are then for the targets after it.
   let constant: UInt64?
 
   init(

@@ -16,7 +16,21 @@ extension DumpRows {
       DumpRow(.ddb, .any, "Qualification: 0x%1", [.field(.exitQualification)]),
       DumpRow(.ddb, .any, "Guest Linear Address: 0x%1", [.field(.guestLinearAddress)]),
       DumpRow(.ddb, .any, "Guest Physical Address: 0x%1", [.field(.guestPhysicalAddress)]),
-      DumpRow(.ddb, .any, "Interrupt Type: @ &"),
+      DumpRow(
+        .ddb, .any, "Interrupt Type: external Vector: # Error Code: %1",
+        [.other(.eventType), .other(.eventVector), .other(.eventErrorCode)], constant: 0),
+      DumpRow(
+        .ddb, .any, "Interrupt Type: NMI Vector: # Error Code: %1",
+        [.other(.eventType), .other(.eventVector), .other(.eventErrorCode)], constant: 2),
+      DumpRow(
+        .ddb, .any, "Interrupt Type: HW exception Vector: # Error Code: %1",
+        [.other(.eventType), .other(.eventVector), .other(.eventErrorCode)], constant: 3),
+      DumpRow(
+        .ddb, .any, "Interrupt Type: SW exception Vector: # Error Code: %1",
+        [.other(.eventType), .other(.eventVector), .other(.eventErrorCode)], constant: 4),
+      DumpRow(
+        .ddb, .any, "Interrupt Type: ?? # Vector: # Error Code: %1",
+        [.other(.eventType), .other(.eventVector), .other(.eventErrorCode)]),
       DumpRow(.ddb, .any, "VM-instruction error: 0x%1", [.claim(.instructionError)]),
     ]
   }

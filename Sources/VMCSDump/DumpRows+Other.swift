@@ -6,6 +6,14 @@ extension DumpRows {
     [
       DumpRow(.haxm, .any, "%4 @: %1", [.other(.encoding), .other(.value)], [.opens, .repeats]),
       DumpRow(.skep, .any, "0x%4 @ 0x%4 &", [.other(.encoding), .other(.value)], [.opens, .repeats]),
+      DumpRow(
+        .skep, .any, "VM entry failed: exit reason #, &", [.other(.entryFailureReason)], [.opens, .begins]),
+      DumpRow(
+        .skep, .any, "VM entry failed: VM-instruction error #, &", [.claim(.instructionError)], [.opens, .begins]),
+      DumpRow(
+        .skep, .any, "the checks that failed, in the order in which the processor makes them:", [], [.beginsReport]),
+      DumpRow(
+        .skep, .any, "# failed; # could not be decided, since they are about &", [.ignored, .ignored], [.endsReport]),
       DumpRow(.skep, .any, "RAX 0x%16", [.ignored], [.opens]),
       DumpRow(.skep, .any, "RBX 0x%16", [.ignored], [.joins]),
       DumpRow(.skep, .any, "RCX 0x%16", [.ignored], [.joins]),
@@ -58,13 +66,6 @@ extension DumpRows {
       DumpRow(.skep, .any, "GDTR 0x%16 0x%8", [.field(.guestGDTRBase), .field(.guestGDTRLimit)]),
       DumpRow(.skep, .any, "IDTR 0x%16 0x%8", [.field(.guestIDTRBase), .field(.guestIDTRLimit)]),
       DumpRow(.vmwrite, .any, "vmwrite(0x%1, 0x%1);", [.other(.encoding), .other(.value)], [.opens, .repeats]),
-      DumpRow(.message, .any, "vmread failed: field=%1", [.ignored], [.opens, .begins]),
-      DumpRow(
-        .message, .any, "vmwrite failed: field=%1 val=%1 err=#", [.ignored, .ignored, .claim(.instructionError)],
-        [.opens, .begins]),
-      DumpRow(
-        .message, .any, "vmwrite error: reg %1 value %1 (err #)", [.ignored, .ignored, .claim(.instructionError)],
-        [.opens, .begins]),
       DumpRow(.vmcb, .any, "VMCB @, last attempted VMRUN on CPU #", [.ignored], [.opens, .begins]),
       DumpRow(.vmcb, .any, "VMCB Control Area:", [], [.opens]),
       DumpRow(.vmcb, .any, "VMCB State Save Area:", [], [.opens]),

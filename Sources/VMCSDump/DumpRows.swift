@@ -12,6 +12,7 @@ struct DumpRows {
     all += Self.ddb
     all += Self.xenRaw
     all += Self.other
+    all += Self.failures
     for (position, row) in all.enumerated() {
       let first = row.text.utf8Start[0]
       if first == UInt8(ascii: "%") || first == UInt8(ascii: "#") || first == UInt8(ascii: "0") {

@@ -6,8 +6,8 @@ struct DumpStream {
   let key: UInt64
   /// Whether QEMU's registers, which come after a dump of the kernel, are passed over.
   var followsKernelDump = false
-  private(set) var lastLine: UInt64 = 0
-  private var dump: Dump?
+  var lastLine: UInt64 = 0
+  var dump: Dump?
   /// The format of the rows that the dump is made of: KVM's for Xen too.
   private var family = DumpFormat.kvm
   /// The position of the last row in the table.
@@ -18,12 +18,17 @@ struct DumpStream {
   /// Lines that were not understood, since the last that was.
   private var candidates: [UnreadLine] = []
   private var candidateCount = 0
-  private var area = DumpMSREntry.Area.vmEntryLoad
-  private var msr = MSR(rawValue: 0)
-  private var encoding: VMCSFieldEncoding?
+  var area = DumpMSREntry.Area.vmEntryLoad
+  var msr = MSR(rawValue: 0)
+  var encoding: VMCSFieldEncoding?
+  var event: UInt64 = 0
+  private var isInReport = false
 
   /// A dump is over when so many lines bring nothing for it.
   static let silenceLimit: UInt64 = 400
+
+  /// The most lines of a stack trace, which the kernel prints at the first VMREAD or VMWRITE that fails.
+  static let traceLimit: UInt64 = 150
 
   init(key: UInt64) { self.key = key }
 
@@ -51,7 +56,7 @@ struct DumpStream {
     guard var dump = self.dump else { return }
     if isEndOfText, candidateCount <= 2 { dump.add(candidates, of: candidateCount) }
     self.dump = nil
-    (rank, broken, mayHaveParentheses, encoding) = (-1, nil, false, nil)
+    (rank, broken, mayHaveParentheses, encoding, isInReport) = (-1, nil, false, nil, false)
     candidates.removeAll()
     candidateCount = 0
     dump.applyQuirks()
@@ -86,6 +91,10 @@ struct DumpStream {
       position = next.match.linePosition
       isRead = true
     }
+    if isInReport, !isRead {
+      readFinding(line, from: position, number)
+      return
+    }
     note(line, prefix, from: position, isRead: isRead, number)
   }
 
@@ -113,8 +122,12 @@ struct DumpStream {
         let (new, old) = (match, best.match)
         if new.end.rawValue < old.end.rawValue { continue }
         if new.end == old.end {
-          guard new.linePosition >= old.linePosition else { continue }
-          if new.linePosition == old.linePosition, grade <= bestGrade { continue }
+          // Some rows take the blanks after them too.
+          let (newEnd, oldEnd) = (
+            line.skippingBlanks(from: new.linePosition), line.skippingBlanks(from: old.linePosition)
+          )
+          guard newEnd >= oldEnd else { continue }
+          if newEnd == oldEnd, grade <= bestGrade { continue }
         }
       }
       (best, bestGrade) = ((index, match), grade)
@@ -141,6 +154,7 @@ struct DumpStream {
     let row = rows.all[index]
     if followsKernelDump, row.format == .qemu, dump == nil || family == .kvm { return true }
     if row.targets.first == .other(.encoding), !Self.isField(match) { return false }
+    if row.targets.first?.failure != nil, takeFailure(match, row, number) { return true }
     if beginsDump(row, at: index, match, rows) {
       guard row.traits.contains(.opens) || row.format == family && dump != nil else { return false }
       finish(emit)
@@ -212,6 +226,8 @@ struct DumpStream {
     if traits.contains(.entryLoadArea) { area = .vmEntryLoad }
     if traits.contains(.exitStoreArea) { area = .vmExitStore }
     if traits.contains(.exitLoadArea) { area = .vmExitLoad }
+    if traits.contains(.beginsReport) { isInReport = true }
+    if traits.contains(.endsReport) { isInReport = false }
   }
 
   /// Whether the dump has another value for a field of the row.
@@ -234,57 +250,6 @@ struct DumpStream {
   private mutating func finishRow(_ match: RowMatch, _ index: Int, firstTarget: Int) {
     mayHaveParentheses = match.mayHaveParentheses
     if case .lineEnd = match.end { broken = (index, match.textPosition, firstTarget + match.numberCount) }
-  }
-
-  private mutating func store(_ match: RowMatch, _ row: DumpRow, firstTarget: Int, _ number: UInt64) {
-    // Moved out and back, so that the values are not copied.
-    guard var dump else { return }
-    self.dump = nil
-    defer { self.dump = dump }
-    dump.lastLine = number
-    lastLine = number
-    if let constant = row.constant, let field = row.targets.first?.field {
-      dump.set(field, DumpValue(bits: constant, line: number, quality: .exact))
-      return
-    }
-    for position in 0..<match.numberCount where firstTarget + position < row.targets.count {
-      store(match.numbers[position], row.targets[firstTarget + position], number, in: &dump)
-    }
-  }
-
-  private mutating func store(_ value: UInt64, _ target: DumpTarget, _ line: UInt64, in dump: inout Dump) {
-    if let field = target.field {
-      if let quality = target.quality(of: value) {
-        dump.set(field, DumpValue(bits: target.bits(value), line: line, quality: quality))
-      }
-    } else if let claim = target.claim {
-      if claim != .instructionError || value != 0 {
-        dump.claims.append(DumpClaim(kind: claim, value: value, line: line))
-      }
-    } else if let other = target.other {
-      store(value, other, line, in: &dump)
-    }
-  }
-
-  private mutating func store(_ value: UInt64, _ other: DumpTarget.Other, _ line: UInt64, in dump: inout Dump) {
-    switch other {
-    case .encoding: encoding = VMCSFieldEncoding(rawValue: UInt32(truncatingIfNeeded: value))
-    case .value: if let encoding { dump.set(encoding, DumpValue(bits: value, line: line, quality: .exact)) }
-    case .virtualProcessor: dump.virtualProcessor = value
-    case .domain: dump.domain = value
-    case .smm: dump.isInSMM = value != 0
-    case .basicExitReason:
-      // 33, 34 and 41 are VM-entry failures only, so bit 31 was 1; 0 is also printed when there was no VM exit.
-      let isFailure = value == 33 || value == 34 || value == 41
-      if isFailure { dump.claims.append(DumpClaim(kind: .exitReason, value: value | 1 << 31, line: line)) }
-      dump.set(
-        VMCSField.exitReason.encoding,
-        DumpValue(bits: isFailure ? value | 1 << 31 : value, line: line, quality: isFailure ? .exact : .truncated))
-    case .entryFailureReason:
-      dump.set(VMCSField.exitReason.encoding, DumpValue(bits: value | 1 << 31, line: line, quality: .exact))
-    case .msrIndex: msr = MSR(rawValue: UInt32(truncatingIfNeeded: value))
-    case .msrValue: dump.add(DumpMSREntry(area: area, msr: msr, value: value, line: line))
-    }
   }
 
   /// Notes a line, or its rest, that was not understood.

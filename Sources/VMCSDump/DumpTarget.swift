@@ -3,7 +3,7 @@ import VMCS
 /// What a number in a line is.
 struct DumpTarget: Equatable, Sendable {
   private enum Kind: UInt8 {
-    case ignored, field, claim, other
+    case ignored, field, claim, other, failure
   }
 
   /// The numbers that are neither fields nor claims.
@@ -18,6 +18,10 @@ struct DumpTarget: Equatable, Sendable {
     /// The same, of a VM-entry failure.
     case entryFailureReason
     case msrIndex, msrValue
+    /// What is known of an instruction that failed, after the target that names the instruction.
+    case failureOperand, failureValue, failureError, failureOutcome
+    /// Parts of the VM-exit interruption information.
+    case eventType, eventVector, eventErrorCode
   }
 
   private let kind: Kind
@@ -54,12 +58,20 @@ struct DumpTarget: Equatable, Sendable {
     Self(.field, UInt16(truncatingIfNeeded: field.encoding.rawValue), isDescriptorFlags: true)
   }
   static func claim(_ claim: DumpClaim.Kind) -> Self { Self(.claim, UInt16(claim.rawValue)) }
+  /// The operand of a VMX instruction that failed.
+  static func failure(_ instruction: DumpInstructionFailure.Instruction) -> Self {
+    Self(.failure, UInt16(instruction.rawValue))
+  }
   static func other(_ other: Other) -> Self { Self(.other, UInt16(other.rawValue)) }
 
   /// The field, if the number is for one.
   var field: VMCSFieldEncoding? { kind == .field ? VMCSFieldEncoding(rawValue: UInt32(code)) : nil }
   /// The claim, if it is one.
   var claim: DumpClaim.Kind? { kind == .claim ? DumpClaim.Kind(rawValue: UInt8(code)) : nil }
+  /// The instruction that failed, if it is the operand of one.
+  var failure: DumpInstructionFailure.Instruction? {
+    kind == .failure ? DumpInstructionFailure.Instruction(rawValue: UInt8(code)) : nil
+  }
   /// What else it is.
   var other: Other? { kind == .other ? Other(rawValue: UInt8(code)) : nil }
 
@@ -70,6 +82,9 @@ struct DumpTarget: Equatable, Sendable {
     switch (claim, other) {
     case (.exitReason, _), (.instructionError, _), (_, .msrIndex): return 32
     case (_, .basicExitReason), (_, .entryFailureReason): return 16
+    case (_, .eventVector): return 8
+    case (_, .eventType): return 3
+    case (_, .eventErrorCode): return 32
     default: return 64
     }
   }

@@ -94,7 +94,7 @@ struct RowMatch {
 
   /// The most bits that the next number can have.
   private func width(_ row: DumpRow, _ firstTarget: Int) -> Int {
-    let index = firstTarget + numberCount
+    let index = firstTarget + numberCount + (row.constant == nil ? 0 : 1)
     return index < row.targets.count ? row.targets[index].bitWidth : 64
   }
 
@@ -154,6 +154,11 @@ struct RowMatch {
 
   private mutating func skipWord(_ line: TextLine) -> Bool {
     let start = linePosition
+    // Kernels print "(____ptrval____)" for a pointer that they hide.
+    if start < line.count, line[start] == 0x28 {
+      skipEnclosed(line, (0x28, 0x29))
+      return linePosition > start
+    }
     while linePosition < line.count, isWord(line[linePosition]) { linePosition += 1 }
     return linePosition > start
   }

@@ -92,7 +92,8 @@ extension EntryInputs {
     let (last, overflow) = bits(field).addingReportingOverflow(offset)
     let limit: UInt64 = 1 << physicalAddressWidth(for: overflow ? ~0 : last)
     if !overflow && last < limit { return nil }
-    return finding(field, ~0, required: (limit - 1 - offset) & ~(alignment - 1))
+    // An area that is larger than the address space fits nowhere.
+    return finding(field, ~0, required: offset < limit ? (limit - 1 - offset) & ~(alignment - 1) : 0)
   }
 
   fileprivate mutating func isUsed(_ condition: (inout Self) -> Bool) -> Bool { condition(&self) }

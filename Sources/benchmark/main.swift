@@ -4,9 +4,12 @@ import SystemPackage
 // Measures what a guest's events and its boot cost, and prints it beside what is to be reached. Started by
 // `make benchmark`, in the root of the package.
 //   benchmark SKEP GUEST KERNEL INITRD ENTRY COMMAND-LINE
+//   benchmark dumps SKEP FILE…
+// The second form measures `skep explain` instead, with files of dumps that it calls failed.
 // Ends with status 1 if anything to be reached is missed.
 
 let arguments = CommandLine.arguments
+if arguments.count > 3, arguments[1] == "dumps" { measureDumps(skep: arguments[2], Array(arguments[3...])) }
 guard arguments.count == 7 else { fail("usage: benchmark SKEP GUEST KERNEL INITRD ENTRY COMMAND-LINE", status: 64) }
 let skep = Skep(program: FilePath(arguments[1]))
 let events = EventMeasurement(skep: skep, guest: arguments[2])
@@ -56,6 +59,23 @@ do {
   exit(isMissed ? 1 : 0)
 } catch {
   fail("benchmark: \(error)", status: 1)
+}
+
+/// Measures `skep explain` and ends.
+func measureDumps(skep: String, _ dumps: [String]) -> Never {
+  do {
+    let results = try DumpMeasurement(skep: skep, dumps: dumps).results()
+    print(
+      """
+      Wall-clock time from before the start of the program to its end, output to /dev/null; one dump: the median of 21
+      runs. Peak memory is the most that was resident, as the kernel says at the end (ru_maxrss).
+
+      """)
+    print(Table(dumps: results).text)
+    exit(results.allSatisfy(\.isWithinLimits) ? 0 : 1)
+  } catch {
+    fail("benchmark: \(error)", status: 1)
+  }
 }
 
 /// Prints `message` to standard error and ends.

@@ -7,9 +7,9 @@ import VMEntryChecks
 /// Where capabilities come from: a file, a model of a processor, or this processor.
 enum CapabilitySource {
   /// What a file says, or a model with the name.
-  static func named(_ name: String) throws -> EntryCapabilities {
+  static func named(_ name: String) throws -> KnownCapabilities {
     if let model = ProcessorModel.Configuration.presets.first(where: { plain($0.name) == plain(name) }) {
-      return capabilities(of: model)
+      return KnownCapabilities(capabilities(of: model))
     }
     guard name == "-" || access(name, F_OK) == 0 else {
       let models = ProcessorModel.Configuration.presets.map(\.name).joined(separator: ", ")
@@ -21,11 +21,11 @@ enum CapabilitySource {
         "\(name) says nothing about VMX capabilities",
         remedy: "Give what skep capabilities prints, lines like “0x480 0xda040000000004”, or /proc/cpuinfo.")
     }
-    return text.capabilities
+    return text.known
   }
 
   /// Those of this processor, from Linux's MSR device.
-  static func thisProcessor() throws -> EntryCapabilities {
+  static func thisProcessor() throws -> KnownCapabilities {
     let path = "/dev/cpu/0/msr"
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
@@ -50,9 +50,9 @@ enum CapabilitySource {
       throw LaunchProblem("this processor has no IA32_VMX_BASIC: it does not support VMX, or hides it")
     }
     if let text = try? CapabilityText(InputText(path: "/proc/cpuinfo").contents()) {
-      capabilities[.cpuid80000008EAX] = text.capabilities[.cpuid80000008EAX]
+      capabilities[.cpuid80000008EAX] = text.known.exact[.cpuid80000008EAX]
     }
-    return capabilities
+    return KnownCapabilities(capabilities)
   }
 
   private static func capabilities(of model: ProcessorModel.Configuration) -> EntryCapabilities {

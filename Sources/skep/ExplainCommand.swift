@@ -37,13 +37,13 @@ struct ExplainCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    let capabilities = try capabilities.map { try CapabilitySource.named($0) } ?? EntryCapabilities()
+    let known = try capabilities.map { try CapabilitySource.named($0) } ?? KnownCapabilities()
     var explained = 0
     var hasFailed = false
     for input in InputText.all(files) {
       let style = output.style
       let explain: (Dump) -> Void = { dump in
-        let explanation = Explanation(dump, capabilities: capabilities)
+        let explanation = Explanation(dump, known: known)
         if explained > 0, output.format == .text { print("") }
         switch output.format {
         case .text: print(explanation.text(file: input.path, style: style), terminator: "")

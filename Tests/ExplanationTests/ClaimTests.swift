@@ -35,6 +35,19 @@ struct ClaimTests {
     #expect(Explanation(try #require(sharedDump("kvm-gdtr-base"))).candidates.isEmpty)
   }
 
+  @Test("An MSR area that is larger than the address space", arguments: ["0x400e", "0x4010", "0x4014"])
+  func hugeArea(count: String) throws {
+    let text =
+      "vmwrite(\(count), 0xffffffff);\nvmwrite(0x2006, 0x1000);\nvmwrite(0x2008, 0x1000);\nvmwrite(0x200a, 0x1000);\n"
+    let dump = try #require(dumps(in: text).first)
+    for sizes in [
+      "", "address sizes : 32 bits physical, 48 bits virtual\n", "address sizes : 36 bits physical, 48 bits virtual\n",
+    ] {
+      let explanation = Explanation(dump, known: CapabilityText(Array(sizes.utf8)).known)
+      #expect(explanation.failed.contains { $0.check.id.description.hasSuffix("last-byte") } == !sizes.isEmpty)
+    }
+  }
+
   @Test("An AMD processor's VMCB is named as such")
   func vmcb() throws {
     let text = "[ 1.0] kvm_amd: VMCB 00000000a, last attempted VMRUN on CPU 3\n[ 1.0] kvm_amd: VMCB Control Area:\n"

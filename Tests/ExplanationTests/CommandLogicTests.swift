@@ -81,7 +81,7 @@ struct CommandLogicTests {
       let isRegister = if case .cpuid = capability.source { true } else { false }
       capabilities[capability] = UInt64(capability.rawValue) &* 0x0123_4567_89AB_CDEF & (isRegister ? 0xFFFF_FFFF : ~0)
     }
-    let report = CapabilityReport(capabilities)
+    let report = CapabilityReport(KnownCapabilities(capabilities))
     for text in [report.text(style: Style(hasColours: false)), report.json.text] {
       let read = CapabilityText(Array(text.utf8)).capabilities
       for capability in EntryCapability.allCases {
@@ -99,7 +99,7 @@ struct CommandLogicTests {
       ("address sizes\t: 39 bits physical, 48 bits virtual", .cpuid80000008EAX, 0x3027),
     ] as [(String, EntryCapability, UInt64)])
   func capabilityTexts(text: String, capability: EntryCapability, value: UInt64) {
-    #expect(CapabilityText(Array(text.utf8)).capabilities[capability] == value)
+    #expect(CapabilityText(Array(text.utf8)).known.exact[capability] == value)
   }
 
   @Test("JSON escapes what it has to")

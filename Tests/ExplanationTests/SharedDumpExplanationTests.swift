@@ -19,7 +19,9 @@ struct SharedDumpExplanationTests {
   }
 
   static let expectations: [Expectation] = [
-    Expectation(name: "bhyve-ia32e-control-partial", verdict: .failed, headline: "The guest state is invalid"),
+    Expectation(
+      name: "bhyve-ia32e-control-partial", verdict: .failed,
+      headline: "“IA-32e mode guest” is 1, so CR0.PG, CR4.PAE and IA32_EFER.LMA of the guest must be 1"),
     Expectation(name: "haxm-partial", verdict: .undecided, headline: "Nothing that can be decided"),
     Expectation(
       name: "kvm-external-interrupt-if-0-partial", verdict: .failed, failed: ["guest.rflags.if-for-external-interrupt"],
@@ -27,10 +29,10 @@ struct SharedDumpExplanationTests {
     Expectation(
       name: "kvm-gdtr-base", verdict: .failed,
       failed: [
-        "guest.tr.access-rights.type", "guest.tr.access-rights.p", "guest.tr.access-rights.g-set",
-        "guest.tr.access-rights.unusable", "guest.rflags.if-for-external-interrupt", "guest.gdtr.base.canonical",
+        "guest.gdtr.base.canonical", "guest.tr.access-rights.p", "guest.tr.access-rights.g-set",
+        "guest.tr.access-rights.unusable", "guest.tr.access-rights.type", "guest.rflags.if-for-external-interrupt",
       ],
-      headline: "Guest TR access rights"),
+      headline: "Guest GDTR base 0x001f000000000200 is not a canonical address"),
     Expectation(name: "kvm-hardware-error-0-partial", verdict: .undecided, headline: "Nothing that can be decided"),
     Expectation(name: "kvm-healthy", verdict: .healthy, headline: "Nothing is wrong"),
     Expectation(
@@ -50,6 +52,20 @@ struct SharedDumpExplanationTests {
       name: "xen-nested-vmlaunch-error-7", verdict: .failed,
       failed: ["control.event-injection.deliver-error-code.set"], headline: "#GP is injected without an error code"),
   ]
+
+  @Test("QEMU's registers in real mode")
+  func realMode() throws {
+    let text = """
+      KVM: entry failed, hardware error 0x80000021
+      EAX=00000000 EBX=00000000 ECX=00000000 EDX=000206a7
+      EIP=0000fff0 EFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=0
+      CS =f000 ffff0000 0000ffff 00009b00
+      CR0=60000010 CR2=00000000 CR3=00000000 CR4=00000000
+      """
+    let explanation = Explanation(try #require(dumps(in: text).first))
+    #expect(explanation.notes.contains { $0.hasPrefix("The guest is in real mode") })
+    #expect(explanation.failed.isEmpty)
+  }
 
   @Test("Verdict, failed checks and headline", arguments: expectations)
   func explained(expected: Expectation) throws {

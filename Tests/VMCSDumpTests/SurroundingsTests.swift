@@ -33,6 +33,7 @@ struct SurroundingsTests {
     prefixed("indented", "    \t"),
     prefixed("colours", "\u{1B}[32m[    1.5]\u{1B}[0m \u{1B}[1;31m"),
     prefixed("non-breaking spaces", "\u{A0}\u{A0} "),
+    Surroundings(testDescription: "blanks at the ends") { $0.map { $0 + "  \t" }.joined(separator: "\n") + "\n" },
     Surroundings(testDescription: "CRLF") { $0.joined(separator: "\r\n") + "\r\n" },
     Surroundings(testDescription: "double-spaced") { $0.joined(separator: "\n\n") + "\n" },
     Surroundings(testDescription: "all spaces non-breaking") {
