@@ -4,6 +4,8 @@ import Glibc
 struct ChildProcess {
   /// How long it ran, from before its start to its end, in seconds.
   var seconds: Double
+  /// How long it had a processor, in seconds.
+  var processorSeconds: Double
   /// The most memory that it had, in bytes.
   var peakMemory: Int
   /// Its exit status; nil if a signal ended it.
@@ -50,9 +52,12 @@ struct ChildProcess {
       guard errno == EINTR else { throw Failure(description: "\(arguments[0]) was lost") }
     }
     seconds = Self.now - start
+    processorSeconds = Self.seconds(usage.ru_utime) + Self.seconds(usage.ru_stime)
     peakMemory = usage.ru_maxrss << 10
     status = state & 0x7F == 0 ? state >> 8 & 0xFF : nil
   }
+
+  private static func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
 
   private static var now: Double {
     var time = timespec()

@@ -67,8 +67,9 @@ func measureDumps(skep: String, _ dumps: [String]) -> Never {
     let results = try DumpMeasurement(skep: skep, dumps: dumps).results()
     print(
       """
-      Wall-clock time from before the start of the program to its end, output to /dev/null; one dump: the median of 21
-      runs. Peak memory is the most that was resident, as the kernel says at the end (ru_maxrss).
+      Time is from before the start of the program to its end, with its output to /dev/null; processor is what of that it
+      had a processor, by which rates are and what is to be reached goes: it has one thread. One dump: medians of 21 runs.
+      Peak memory is the most that was resident, as the kernel says at the end (ru_maxrss).
 
       """)
     print(Table(dumps: results).text)
