@@ -9,7 +9,7 @@ extension EntryCheckPass {
       reads: "guestPendingDebugExceptions cpuid7ECX"
     ) { vmcs in
       vmcs.requireReservedClear(.guestPendingDebugExceptions, reserved: ~0 << 17 | 0xA7F0, optional: 1 << 11) {
-        $0.capability(.cpuid7ECX) >> 24 & 1 << 11
+        ($0.capability(.cpuid7ECX) >> 24 & 1) << 11
       }
     }
     check(

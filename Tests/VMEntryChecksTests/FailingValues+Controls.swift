@@ -13,16 +13,16 @@ extension FailingValues {
     },
     bits("control.secondary.reserved", .rich, secondary, "29", except: [off(primary, 31)]),
     bits("control.secondary.reserved", .rich, of: .ia32VMXPROCBASEDCTLS2, "63:62, 60:37, 35:32, 4"),
-    bits("control.tertiary.reserved", .rich, tertiary, "63:9, 6:5", except: [off(primary, 17)]),
-    bits("control.tertiary.reserved", .rich, of: .ia32VMXPROCBASEDCTLS3, "8:7, 4:0"),
+    bits("control.tertiary.reserved", .rich, tertiary, "63:13, 11:10", except: [off(primary, 17)]),
+    bits("control.tertiary.reserved", .rich, of: .ia32VMXPROCBASEDCTLS3, "12, 9:0"),
     bits("control.exit.reserved", .long, exit, "17:16, 14:13, 11:10, 8:3, 1:0"),
     bits("control.exit.reserved", .long, exit, "17:16, 14:13, 11:10, 8:3, 1:0", "original MSR") {
       $0.useOriginalSettings(.ia32VMXEXITCTLS, mustBe1: 0)
     },
     bits(
       "control.secondary-exit.reserved", .rich, .secondaryVMExitControls, "63:4", except: [off(exit, 31)]),
-    bits("control.entry.reserved", .long, entry, "31:25, 19, 12, 8:3, 1:0"),
-    bits("control.entry.reserved", .long, entry, "31:25, 19, 12, 8:3, 1:0", "original MSR") {
+    bits("control.entry.reserved", .long, entry, "31:26, 12, 8:3, 1:0"),
+    bits("control.entry.reserved", .long, entry, "31:26, 12, 8:3, 1:0", "original MSR") {
       $0.useOriginalSettings(.ia32VMXENTRYCTLS, mustBe1: 0)
     },
     bits("control.vm-functions.reserved", .rich, .vmFunctionControls, "63:1", except: withoutSecondary(13)),

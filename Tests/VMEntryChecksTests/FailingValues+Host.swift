@@ -2,7 +2,7 @@ import VMCS
 import VMEntryChecks
 
 extension FailingValues {
-  private static let cr4Reserved = "63:33, 31:28, 26, 15, 13"
+  private static let cr4Reserved = "63:33, 31:29, 26, 15, 13"
 
   static let host: [FailingValues] = [
     bits("host.cr0.fixed-bits", .long, .hostCR0, "63:31, 5, 0"),
@@ -58,15 +58,17 @@ extension FailingValues {
 
   static let guestMSRs: [FailingValues] = [
     bits("guest.debugctl.reserved", .rich, .guestIA32DEBUGCTL, "63:16, 5:3", except: [off(entry, 2)]),
-    bits("guest.debugctl.reserved", .long, .guestIA32DEBUGCTL, "63:16, 5:2", "no bus-lock detection") {
+    bits("guest.debugctl.reserved", .rich, .guestIA32DEBUGCTL, "63:16, 5:2", "no bus-lock detection") {
+      $0[.guestIA32DEBUGCTL] = 0
       $0.capabilities[.cpuid7ECX]? &= ~(1 << 24)
     },
-    bits("guest.debugctl.reserved", .long, .guestIA32DEBUGCTL, "63:15, 5:3", "no RTM") {
+    bits("guest.debugctl.reserved", .rich, .guestIA32DEBUGCTL, "63:15, 5:3", "no RTM") {
+      $0[.guestIA32DEBUGCTL] = 0
       $0.capabilities[.cpuid7EBX]? &= ~(1 << 11)
     },
     bits("guest.debugctl.reserved", .rich, of: .cpuid7ECX, "24"),
     bits("guest.debugctl.reserved", .rich, of: .cpuid7EBX, "11"),
-    bits("guest.dr7.reserved", .long, .guestDR7, "63:32", except: [off(entry, 2)]),
+    bits("guest.dr7.reserved", .rich, .guestDR7, "63:32", except: [off(entry, 2)]),
     bits("guest.sysenter-esp.canonical", .long, .guestIA32SYSENTERESP, "63:47"),
     bits("guest.sysenter-eip.canonical", .long, .guestIA32SYSENTEREIP, "63:47"),
     bits("guest.s-cet.canonical", .rich, .guestIA32SCET, "63:47", except: [off(entry, 20)]),

@@ -145,7 +145,10 @@ extension FailingValues {
   private static let msrData: [FailingValues] = [
     data(0xC000_0080, 0xD01, "63:12, 9:8, 7:1"),
     data(0xC000_0080, 0xD01, "63:12, 9, 7:1", " without paging") { $0[.guestCR0] &= ~(1 << 31) },
-    data(0xC000_0080, 0x800, "63:12, 9:8, 7:1", " outside IA-32e mode") { $0[.vmEntryControls] &= ~(1 << 9) },
+    data(0xC000_0080, 0x800, "63:12, 9:8, 7:1", " outside IA-32e mode") {
+      $0[.vmEntryControls] &= ~(1 << 9)
+      $0.memory[0x3_0028] = 0x800
+    },
     // With 0 in every byte, bit 1 makes 2, and bits 7:3 make 8 and more.
     data(0x277, 0, "63:59, 57, 55:51, 49, 47:43, 41, 39:35, 33, 31:27, 25, 23:19, 17, 15:11, 9, 7:3, 1"),
     data(0x174, 0, "", " in no rule"),
