@@ -86,7 +86,7 @@ extension EntryCheckPass {
       reads: "primaryVMExitControls hostIA32SCET cpuid80000008EAX"
     ) { vmcs in
       guard vmcs.exit(.loadCETState), vmcs.exit(.hostAddressSpaceSize) else { return nil }
-      return vmcs.requireCanonical(.hostIA32SCET, mask: ~0xFFF)
+      return vmcs.requireCanonical(.hostIA32SCET)
     }
     check(
       "address-space-size.64-bit-host.ssp",

@@ -149,15 +149,12 @@ extension EntryInputs {
     return max(32, min(52, capability(.cpuid80000008EAX) & 0xFF))
   }
 
-  /// Requires that no bits of `mask` beyond the physical-address width are set.
+  /// Requires that no bits beyond the physical-address width are set.
   ///
   /// IA32_VMX_BASIC bit 48, which would limit
   /// addresses to 32 bits, is 0 on every processor that supports Intel 64 architecture.
-  mutating func requirePhysicalAddress<Value>(
-    _ field: VMCSField<Value, ReadWrite>, mask: UInt64 = ~0
-  ) -> EntryFinding? {
-    let width = physicalAddressWidth(for: bits(field) & mask)
-    return requireClear(field, mask & ~0 << width)
+  mutating func requirePhysicalAddress<Value>(_ field: VMCSField<Value, ReadWrite>) -> EntryFinding? {
+    requireClear(field, ~0 << physicalAddressWidth(for: bits(field)))
   }
 
   /// The number of bits of a linear address, 48 or 57.
@@ -173,13 +170,12 @@ extension EntryInputs {
     linearAddressWidth { address.isCanonical(width: $0) }
   }
 
-  /// Requires a canonical address in the bits of `mask`, relative to the processor's linear-address width.
-  mutating func requireCanonical<Value>(
-    _ field: VMCSField<Value, ReadWrite>, mask: UInt64 = ~0
-  ) -> EntryFinding? {
+  /// Requires a canonical address, relative to the processor's linear-address width. Bits 46:0 do not matter to that, so that
+  /// a field may have others than an address's in bits 11:0.
+  mutating func requireCanonical<Value>(_ field: VMCSField<Value, ReadWrite>) -> EntryFinding? {
     let value = bits(field)
-    let width = linearAddressWidth(for: value & mask)
-    if (value & mask).isCanonical(width: width) { return nil }
+    let width = linearAddressWidth(for: value)
+    if value.isCanonical(width: width) { return nil }
     return finding(field, ~0 << (width - 1), required: value.signExtended(from: width))
   }
 

@@ -43,7 +43,7 @@ extension EntryCheckPass {
       texts.canonical, "The address in bits 63:12 of IA32_FRED_% is canonical.", reads: texts.inputs,
       and: "cpuid80000008EAX",
       for: "CONFIG"
-    ) { areLoaded(&$0) ? $0.requireCanonical(fields.config, mask: ~0xFFF) : nil }
+    ) { areLoaded(&$0) ? $0.requireCanonical(fields.config) : nil }
     fredPointer("RSP1", fields.rsp.0, low: 0x3F, "Bits 5:0 of IA32_FRED_% are 0.", texts, areLoaded)
     fredPointer("RSP2", fields.rsp.1, low: 0x3F, "Bits 5:0 of IA32_FRED_% are 0.", texts, areLoaded)
     fredPointer("RSP3", fields.rsp.2, low: 0x3F, "Bits 5:0 of IA32_FRED_% are 0.", texts, areLoaded)

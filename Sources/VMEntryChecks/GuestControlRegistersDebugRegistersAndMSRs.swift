@@ -107,7 +107,7 @@ extension EntryCheckPass {
     check(
       "guest.s-cet.canonical", "IA32_S_CET contains a canonical address if “load CET state” is 1.",
       reads: "vmEntryControls guestIA32SCET cpuid80000008EAX"
-    ) { $0.entry(.loadCETState) ? $0.requireCanonical(.guestIA32SCET, mask: ~0xFFF) : nil }
+    ) { $0.entry(.loadCETState) ? $0.requireCanonical(.guestIA32SCET) : nil }
     check(
       "guest.interrupt-ssp-table.canonical",
       "IA32_INTERRUPT_SSP_TABLE_ADDR contains a canonical address if “load CET state” is 1.",
@@ -157,7 +157,7 @@ extension EntryCheckPass {
       "guest.bndcfgs.canonical",
       "The linear address in bits 63:12 of IA32_BNDCFGS is canonical if “load IA32_BNDCFGS” is 1.",
       reads: "vmEntryControls guestIA32BNDCFGS cpuid80000008EAX"
-    ) { $0.entry(.loadIA32BNDCFGS) ? $0.requireCanonical(.guestIA32BNDCFGS, mask: ~0xFFF) : nil }
+    ) { $0.entry(.loadIA32BNDCFGS) ? $0.requireCanonical(.guestIA32BNDCFGS) : nil }
 
     check(
       "guest.rtit-ctl.reserved", "Bits reserved in IA32_RTIT_CTL are 0 if “load IA32_RTIT_CTL” is 1.",
