@@ -57,8 +57,9 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(name: "generate", swiftSettings: settings),
     .executableTarget(
-      name: "mutate", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
-      swiftSettings: settings),
+      name: "mutate",
+      dependencies: ["VMEntryChecks", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      exclude: ["equivalents.txt"], swiftSettings: settings),
     .executableTarget(
       name: "differential",
       dependencies: [
@@ -84,6 +85,7 @@ let package = Package(
       name: "VMCSDumpTests", dependencies: ["VMCSDump", "VMEntryChecks"], exclude: ["Dumps"], swiftSettings: settings),
     .testTarget(name: "ExplanationTests", dependencies: ["Explanation", "VMCSDump"], swiftSettings: settings),
     .testTarget(name: "LauncherTests", dependencies: ["Launcher"], swiftSettings: settings),
+    .testTarget(name: "MutateTests", dependencies: ["mutate"], swiftSettings: settings),
     .testTarget(name: "BenchmarkTests", dependencies: ["benchmark"], swiftSettings: settings),
     .testTarget(name: "ImageTests", dependencies: ["VMCS"], swiftSettings: settings),
     .testTarget(

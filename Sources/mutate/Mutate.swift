@@ -6,70 +6,69 @@ import Foundation
 struct Mutate: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mutate",
-    abstract: "Negates or weakens each condition of VMEntryChecks, and lists the mutants that no test notices.")
+    abstract: "Changes each condition of VMEntryChecks, one at a time, and lists the mutants that no test notices.",
+    discussion: """
+      The mutants: every check never fails, or fails with another outcome; a condition is negated, always true or always \
+      false; a comparison's boundary moves by one; a mask that something is required of loses its lowest bit, loses its \
+      highest, gains the bit above or the bit below, where the field has one; a required value differs in the mask's \
+      lowest or highest bit; a required range begins or ends one earlier or later; any other number is one more or one \
+      less, and so are those of a mask that is made of several with |. Left alone are texts, and the numbers in findings, which say how a failure could be mended.
+
+      A mutant that cannot behave otherwise than the original is named, with the reason, in the file of equivalents. The \
+      exit status is 1 if any other mutant survives, or if one that is named there is noticed or does not exist.
+      """)
 
   @Option(help: "Only every n-th mutant.")
   var step = 1
 
+  @Option(help: "Only the mutants whose name has this text in it, like the name of a file or a check.")
+  var only: String?
+
   @Option(help: "Where the scratch package is built.")
   var scratch = "build/mutate"
+
+  @Option(help: "The file that names the equivalent mutants.")
+  var equivalents = "Sources/mutate/equivalents.txt"
 
   @Option(help: "How many mutants are tested at a time.")
   var parallel = 2
 
+  @Flag(help: "List the mutants and test none.")
+  var list = false
+
   func run() async throws {
-    let mutants = try ScratchPackage(directory: scratch).build()
-    let chosen = stride(from: 0, to: mutants.count, by: max(1, step)).map { mutants[$0] }
-    say("\(chosen.count) of \(mutants.count) mutants")
-    let tests = URL(fileURLWithPath: scratch).path + "/.build/release/mutatePackageTests.xctest"
-    guard try await notices(0, tests) == false else {
+    let equivalents = try EquivalentMutants(String(contentsOfFile: equivalents, encoding: .utf8))
+    let package = ScratchPackage(directory: scratch)
+    let mutants = try package.write()
+    let named = mutants.filter { only.map($0.name.contains) ?? true }
+    let chosen = stride(from: 0, to: named.count, by: max(1, step)).map { named[$0] }
+    say("\(chosen.count) of \(mutants.count) mutants in \(Set(chosen.map(\.file)).count) files")
+    if list {
+      for mutant in chosen { say("\(mutant.place): \(mutant.name)") }
+      return
+    }
+    try package.build()
+    let tests = MutantTests(executable: URL(fileURLWithPath: scratch).path + package.tests)
+    guard case .survived = try await tests.outcome(of: 0) else {
       say("mutate: the tests fail without any mutant")
       throw ExitCode.failure
     }
-    var survivors: [ScratchPackage.Mutant] = []
-    try await withThrowingTaskGroup(of: ScratchPackage.Mutant?.self) { group in
+    var summary = MutationSummary(equivalents: equivalents, isComplete: chosen.count == mutants.count)
+    try await withThrowingTaskGroup(of: (Mutant, MutantTests.Outcome).self) { group in
       var waiting = chosen[...]
-      for _ in 0..<parallel {
-        if let mutant = waiting.popFirst() { group.addTask { try await survivor(mutant, tests) } }
+      func start() {
+        guard let mutant = waiting.popFirst() else { return }
+        group.addTask { (mutant, try await tests.outcome(of: mutant.number)) }
       }
-      while let result = try await group.next() {
-        if let result {
-          survivors.append(result)
-          say("survived: \(result.file):\(result.line): mutant \(result.number), \(result.what)")
-        }
-        if let mutant = waiting.popFirst() { group.addTask { try await survivor(mutant, tests) } }
+      for _ in 0..<max(1, parallel) { start() }
+      while let (mutant, outcome) = try await group.next() {
+        if let line = summary.add(mutant, outcome) { say(line) }
+        if summary.count % 100 == 0 { say("\(summary.count) of \(chosen.count)") }
+        start()
       }
     }
-    say("\(chosen.count - survivors.count) of \(chosen.count) mutants noticed, \(survivors.count) survived")
-    if !survivors.isEmpty { throw ExitCode.failure }
-  }
-
-  private func survivor(_ mutant: ScratchPackage.Mutant, _ tests: String) async throws -> ScratchPackage.Mutant? {
-    try await notices(mutant.number, tests) ? nil : mutant
-  }
-
-  /// Whether a test fails with the mutant `number`; 0 is none.
-  ///
-  /// The tables come first: they are quick, and notice most.
-  private func notices(_ number: Int, _ tests: String) async throws -> Bool {
-    let tables = ["--filter", "failsThatCheckAndOnlyIt|passesEveryCheck"]
-    if try await fails(number, tests, tables) { return true }
-    return try await fails(number, tests, [])
-  }
-
-  /// Whether a test fails; one that does not end counts as one that fails.
-  private func fails(_ number: Int, _ tests: String, _ options: [String]) async throws -> Bool {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["timeout", "120", tests, "--testing-library", "swift-testing"] + options
-    process.environment = ProcessInfo.processInfo.environment.merging(
-      ["MUTANT": String(number), "SWIFT_BACKTRACE": "enable=no"], uniquingKeysWith: { $1 })
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    return try await withCheckedThrowingContinuation { continuation in
-      process.terminationHandler = { continuation.resume(returning: $0.terminationStatus != 0) }
-      do { try process.run() } catch { continuation.resume(throwing: error) }
-    }
+    for line in summary.lines { say(line) }
+    if !summary.isSuccess { throw ExitCode.failure }
   }
 
   /// Writes a line at once, into a file too.

@@ -1,23 +1,20 @@
 import ArgumentParser
 import Foundation
+import VMEntryChecks
 
 /// A package with the checks, every mutant in them, and their tests.
+///
+/// The checks are in one module with the tests, so that the compiler specialises them for the states of the tests.
 struct ScratchPackage {
-  /// A change and where it is.
-  struct Mutant: Sendable {
-    var number: Int
-    var file: String
-    var line: Int
-    var what: String
-  }
-
   var directory: String
 
-  /// Writes the package into `directory`, from the sources in the current directory, and builds its tests once: the
-  /// environment variable MUTANT chooses the mutant at run time.
-  func build() throws -> [Mutant] {
+  /// Where the tests are, below the directory.
+  let tests = "/.build/release/mutatePackageTests.xctest"
+
+  /// Writes the package into the directory, from the sources in the current directory.
+  func write() throws -> [Mutant] {
     let files = FileManager.default
-    for path in ["Sources/CVMX", "Sources/VMCS", "Tests/VMEntryChecksTests"] {
+    for path in ["Sources/CVMX", "Sources/VMCS"] {
       let target = "\(directory)/\(path)"
       try? files.removeItem(atPath: target)
       try files.createDirectory(
@@ -25,61 +22,55 @@ struct ScratchPackage {
       try files.copyItem(atPath: path, toPath: target)
     }
     try Self.manifest.write(toFile: "\(directory)/Package.swift", atomically: true, encoding: .utf8)
-    let mutants = try writeChecks()
+    try? files.removeItem(atPath: folder)
+    try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for name in try files.contentsOfDirectory(atPath: "Tests/VMEntryChecksTests") {
+      let source = try String(contentsOfFile: "Tests/VMEntryChecksTests/\(name)", encoding: .utf8)
+      try write(source.replacing("import VMEntryChecks\n", with: ""), name)
+    }
+    return try writeChecks()
+  }
+
+  private var folder: String { "\(directory)/Tests/VMEntryChecksTests" }
+
+  private func write(_ source: String, _ name: String) throws {
+    try source.write(toFile: "\(folder)/\(name)", atomically: true, encoding: .utf8)
+  }
+
+  /// Builds the tests once: the environment variable MUTANT chooses the mutant at run time.
+  func build() throws {
     let process = try Process.run(
       URL(fileURLWithPath: "/usr/bin/env"),
       arguments: [
-        "swift", "build", "-c", "release", "-Xswiftc", "-enable-testing", "--build-tests", "--package-path", directory,
+        "swift", "build", "-c", "release", "--build-tests", "--package-path", directory,
       ])
     process.waitUntilExit()
     guard process.terminationStatus == 0 else { throw ExitCode.failure }
-    return mutants
   }
 
   private func writeChecks() throws -> [Mutant] {
-    let folder = "\(directory)/Sources/VMEntryChecks"
-    try? FileManager.default.removeItem(atPath: folder)
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    var mutants: [Mutant] = []
+    var mutants = WholeChecks.mutants
     let names = try FileManager.default.contentsOfDirectory(atPath: "Sources/VMEntryChecks")
     for name in names.filter({ $0.hasSuffix(".swift") }).sorted() {
-      let source = try String(contentsOfFile: "Sources/VMEntryChecks/\(name)", encoding: .utf8)
-      guard !Self.unchanged.contains(where: name.hasPrefix) else {
-        try source.write(toFile: "\(folder)/\(name)", atomically: true, encoding: .utf8)
-        continue
+      var source = try String(contentsOfFile: "Sources/VMEntryChecks/\(name)", encoding: .utf8)
+      if name == "EntryChecks.swift" {
+        source = try WholeChecks.rewrite(source)
+      } else if !Self.unchanged.contains(name) {
+        let mutated = MutatedSource(source, first: mutants.count + 1)
+        mutants += Mutant.named(mutated.mutants, in: name)
+        source = mutated.text
       }
-      let mutated = MutatedSource(source, first: (mutants.last?.number ?? 0) + 1)
-      mutants += mutated.mutants.map { Mutant(number: $0.number, file: name, line: $0.line, what: $0.what) }
-      try mutated.text.write(toFile: "\(folder)/\(name)", atomically: true, encoding: .utf8)
+      try write(source, name)
     }
-    try Self.support.write(toFile: "\(folder)/Mutants.swift", atomically: true, encoding: .utf8)
+    try write(Self.support, "MutantSupport.swift")
     return mutants
   }
 
-  /// Files without a condition of the SDM's.
-  private static let unchanged = [
-    "EntryCapabilities", "EntryCapability", "EntryCheck", "EntryChecks", "EntryCheckSection", "EntryFacts",
-    "EntryInput.",
-    "EntryReport", "EntryText", "VMCSState", "ControlFieldChecks",
+  /// Files without a condition of the SDM's: what is known, and how it is written.
+  private static let unchanged: Set<String> = [
+    "EntryCapabilities.swift", "EntryCapability.swift", "EntryCheck.swift", "EntryCheckSection.swift",
+    "EntryFacts.swift", "EntryInput.swift", "EntryReport.swift", "EntryText.swift", "VMCSState.swift",
   ]
-
-  private static let support = """
-    import Glibc
-
-    private let mutant = getenv("MUTANT").map { Int(atoi($0)) } ?? 0
-
-    func mutated(_ number: Int, _ condition: Bool) -> Bool { condition != (mutant == number) }
-
-    func weakened<Mask: FixedWidthInteger>(_ number: Int, _ mask: Mask) -> Mask {
-      if mutant == number { return mask & (mask &- 1) }
-      return mutant == number + 1 && mask != 0 ? mask & ~(1 << (Mask.bitWidth - 1 - mask.leadingZeroBitCount)) : mask
-    }
-
-    func weakened<Mask: OptionSet>(_ number: Int, _ mask: Mask) -> Mask where Mask.RawValue: FixedWidthInteger {
-      Mask(rawValue: weakened(number, mask.rawValue))
-    }
-
-    """
 
   private static let manifest = """
     // swift-tools-version: 6.2
@@ -90,8 +81,7 @@ struct ScratchPackage {
       targets: [
         .target(name: "CVMX"),
         .target(name: "VMCS", dependencies: ["CVMX"], swiftSettings: settings),
-        .target(name: "VMEntryChecks", dependencies: ["VMCS"], swiftSettings: settings),
-        .testTarget(name: "VMEntryChecksTests", dependencies: ["VMEntryChecks", "VMCS"], swiftSettings: settings),
+        .testTarget(name: "VMEntryChecksTests", dependencies: ["VMCS"], swiftSettings: settings),
       ])
 
     """

@@ -1,0 +1,105 @@
+extension ScratchPackage {
+  /// What the mutated sources call.
+  ///
+  /// A change that has no effect of its own, as of a mask that has no bit beside it, is told by a status of the process.
+  static let support = """
+    import Glibc
+    import VMCS
+
+    private let mutant = getenv("MUTANT").map { Int(atoi($0)) } ?? 0
+
+    nonisolated(unsafe) private var isAbsent = false
+    nonisolated(unsafe) private var hasChanged = false
+
+    /// Notes whether a mutant that may be absent changes anything; the process ends with a status of its own if none did.
+    private func note(_ isChange: Bool) {
+      if isChange { hasChanged = true }
+      if isAbsent { return }
+      isAbsent = true
+      atexit { if !hasChanged { _exit(\(MutantTests.absentStatus)) } }
+    }
+
+    func mutantNeverFails(_ position: Int) -> Bool { mutant == 2 * position - 1 }
+
+    func mutantOtherOutcome(_ position: Int, _ outcome: EntryOutcome) -> EntryOutcome {
+      if mutant != 2 * position { return outcome }
+      return outcome == .msrLoading ? .vmFailInvalid : .msrLoading
+    }
+
+    func mutantNegated(_ number: Int, _ value: Bool) -> Bool { value != (mutant == number) }
+
+    func mutantCondition(_ number: Int, _ condition: Bool) -> Bool {
+      switch mutant - number {
+      case 0: !condition
+      case 1: true
+      case 2: false
+      default: condition
+      }
+    }
+
+    func mutantCompared<Value>(
+      _ number: Int, _ comparison: (Value, Value) -> Bool, _ other: (Value, Value) -> Bool, _ left: Value, _ right: Value
+    ) -> Bool { mutant == number ? other(left, right) : comparison(left, right) }
+
+    func mutantNumber<Value: FixedWidthInteger>(_ number: Int, _ value: Value) -> Value {
+      switch mutant - number {
+      case 0: value &+ 1
+      case 1: value &- 1
+      default: value
+      }
+    }
+
+    func mutantNumber64(_ number: Int, _ value: UInt64) -> UInt64 { mutantNumber(number, value) }
+
+    func mutantWidth<Value>(of field: VMCSField<Value, ReadWrite>) -> Int { Value.Bits.bitWidth }
+
+    private func lowest<Mask: FixedWidthInteger>(_ mask: Mask) -> Mask { mask & (~mask &+ 1) }
+
+    private func highest<Mask: FixedWidthInteger>(_ mask: Mask) -> Mask {
+      mask == 0 ? 0 : 1 << (Mask.bitWidth - 1 - mask.leadingZeroBitCount)
+    }
+
+    func mutantWeakened<Mask: FixedWidthInteger>(_ number: Int, _ mask: Mask, _ width: Int) -> Mask {
+      switch mutant - number {
+      case 0: return mask & ~lowest(mask)
+      case 1: return mask & ~highest(mask)
+      case 2:
+        let above = mask.leadingZeroBitCount <= Mask.bitWidth - width ? 0 : highest(mask) << 1
+        note(above != 0)
+        return mask | above
+      case 3:
+        let below = mask & 1 == 1 ? 0 : lowest(mask) >> 1
+        note(below != 0)
+        return mask | below
+      default: return mask
+      }
+    }
+
+    func mutantWeakened<Mask: OptionSet>(_ number: Int, _ mask: Mask, _ width: Int) -> Mask
+    where Mask.RawValue: FixedWidthInteger { Mask(rawValue: mutantWeakened(number, mask.rawValue, width)) }
+
+    func mutantChanged(_ number: Int, _ required: UInt64, _ mask: UInt64) -> UInt64 {
+      switch mutant - number {
+      case 0: required ^ lowest(mask)
+      case 1: required ^ highest(mask)
+      default: required
+      }
+    }
+
+    func mutantMoved(_ number: Int, _ range: ClosedRange<UInt64>) -> ClosedRange<UInt64> {
+      let (lower, upper) = (range.lowerBound, range.upperBound)
+      switch mutant - number {
+      case 0:
+        note(lower != 0)
+        return lower == 0 ? range : lower - 1...upper
+      case 1: return lower + 1...upper
+      case 2: return lower...upper - 1
+      case 3:
+        note(upper != ~0)
+        return upper == ~0 ? range : lower...upper + 1
+      default: return range
+      }
+    }
+
+    """
+}
