@@ -159,7 +159,7 @@ differential: packages probe ## Hold the checks against Bochs: SEED=… COUNT=�
 STEP ?= 1
 
 .PHONY: mutate
-mutate: ## Negate or weaken each condition of the checks and see that a test fails
+mutate: ## Change each condition, mask and number of the checks and see that a test fails: STEP=…
 	@$(SWIFT) build -c release --product mutate
 	@.build/release/mutate --step $(STEP)
 

@@ -170,8 +170,9 @@ extension EntryInputs {
     linearAddressWidth { address.isCanonical(width: $0) }
   }
 
-  /// Requires a canonical address, relative to the processor's linear-address width. Bits 46:0 do not matter to that, so that
-  /// a field may have others than an address's in bits 11:0.
+  /// Requires a canonical address, relative to the processor's linear-address width.
+  ///
+  /// Bits 46:0 do not matter to that, so that a field may have others than an address's in bits 11:0.
   mutating func requireCanonical<Value>(_ field: VMCSField<Value, ReadWrite>) -> EntryFinding? {
     let value = bits(field)
     let width = linearAddressWidth(for: value)

@@ -6,7 +6,7 @@ extension ScratchPackage {
     import Glibc
     import VMCS
 
-    private let mutant = getenv("MUTANT").map { Int(atoi($0)) } ?? 0
+    nonisolated(unsafe) var mutant = getenv("MUTANT").map { Int(atoi($0)) } ?? 0
 
     nonisolated(unsafe) private var isAbsent = false
     nonisolated(unsafe) private var hasChanged = false
@@ -98,6 +98,42 @@ extension ScratchPackage {
         note(upper != ~0)
         return upper == ~0 ? range : lower...upper + 1
       default: return range
+      }
+    }
+
+    """
+
+  /// A test that goes through mutants one after the other, in one process, with the tables: it writes "N ?" when it starts
+  /// with a mutant, and "N !" when a table notices it.
+  ///
+  /// A mutant that traps, or that takes more than a minute, ends the process.
+  static let sweep = """
+    import Glibc
+    import Testing
+
+    @Suite struct MutantSweep {
+      @Test(.enabled(if: getenv("MUTANTS") != nil))
+      func noticeMutants() {
+        let numbers = String(cString: getenv("MUTANTS")).split(separator: ",").map { Int($0)! }
+        for number in numbers {
+          write("\\(number) ?\\n")
+          alarm(60)
+          mutant = number
+          let isNoticed = isNoticed
+          mutant = 0
+          if isNoticed { write("\\(number) !\\n") }
+        }
+        alarm(0)
+      }
+
+      private var isNoticed: Bool {
+        FailingState.all.contains { !$0.disagreements.isEmpty } || BaseState.allCases.contains { !$0.state.failures.isEmpty }
+          || FailingValues.all.contains { !$0.disagreements.isEmpty }
+      }
+
+      private func write(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = Glibc.write(STDOUT_FILENO, bytes, bytes.count)
       }
     }
 

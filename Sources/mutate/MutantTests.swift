@@ -1,10 +1,10 @@
 import Foundation
 
-/// The tests, which are run once for each mutant.
+/// The tests with every mutant in them, in one executable.
 struct MutantTests: Sendable {
   /// What the tests say of a mutant.
   enum Outcome: Sendable {
-    /// A test fails.
+    /// A test fails, or does not end.
     case noticed
     /// None does.
     case survived
@@ -17,40 +17,63 @@ struct MutantTests: Sendable {
   /// The status with which the tests end where none fails and the mutant never changed anything.
   static let absentStatus: Int32 = 77
 
-  /// Whether a test fails with the mutant `number`; 0 is none.
-  ///
-  /// The tables come first: they are quick, and notice most.
-  func outcome(of number: Int) async throws -> Outcome {
-    for tests in ["failsThatCheckAndOnlyIt|passesEveryCheck", "FailingValuesTests|OutcomeTests"] {
-      let status = try await status(number, ["--filter", tests])
-      if status != 0, status != Self.absentStatus { return .noticed }
+  /// The mutants of some that the tables notice, in one process, or in several if mutants end it.
+  func noticedByTables(_ mutants: [Mutant]) async throws -> Set<Int> {
+    var (noticed, rest): (Set<Int>, ArraySlice<Mutant>) = ([], mutants[...])
+    while !rest.isEmpty {
+      let numbers = rest.map { String($0.number) }.joined(separator: ",")
+      let (status, output) = try await run(["--filter", "MutantSweep"], ["MUTANTS": numbers])
+      var last: Int?
+      for line in output.split(separator: "\n") {
+        let words = line.split(separator: " ")
+        guard words.count == 2, let number = Int(words[0]) else { continue }
+        if words[1] == "?" { last = number }
+        if words[1] == "!" { noticed.insert(number) }
+      }
+      if status == 0 { break }
+      // The mutant that ended the process is noticed too.
+      guard let last, let index = rest.firstIndex(where: { $0.number == last }) else { break }
+      noticed.insert(last)
+      rest = rest[(index + 1)...]
     }
-    switch try await status(number, []) {
-    case 0: return .survived
-    case Self.absentStatus: return .absent
-    default: return .noticed
+    return noticed
+  }
+
+  /// What all tests say of a mutant, in a process of its own; 0 is none.
+  func outcome(of number: Int) async throws -> Outcome {
+    for options in [["--filter", "OutcomeTests"], []] {
+      let (status, _) = try await run(options, ["MUTANT": String(number)])
+      if status != 0, status != Self.absentStatus { return .noticed }
+      if options.isEmpty { return status == 0 ? .survived : .absent }
+    }
+    return .survived
+  }
+
+  private func run(_ options: [String], _ environment: [String: String]) async throws -> (Int32, String) {
+    try await withCheckedThrowingContinuation { continuation in
+      DispatchQueue.global().async { continuation.resume(with: Result { try runAndWait(options, environment) }) }
     }
   }
 
-  /// The status with which the tests end, which are stopped at the first failure; tests that do not end count as ones that
-  /// fail.
-  private func status(_ number: Int, _ options: [String]) async throws -> Int32 {
+  /// Runs tests, which are stopped at the first failure.
+  ///
+  /// Gives the status with which they end, -1 if it is a signal, and what they write.
+  private func runAndWait(_ options: [String], _ environment: [String: String]) throws -> (Int32, String) {
     let (process, pipe) = (Process(), Pipe())
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["timeout", "300", executable, "--testing-library", "swift-testing"] + options
+    process.arguments = ["timeout", "3600", executable, "--testing-library", "swift-testing", "--quiet"] + options
     process.environment = ProcessInfo.processInfo.environment.merging(
-      ["MUTANT": String(number), "SWIFT_BACKTRACE": "enable=no"], uniquingKeysWith: { $1 })
+      environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
+    ) { $1 }
     (process.standardOutput, process.standardError) = (pipe, pipe)
-    pipe.fileHandleForReading.readabilityHandler = { [process] handle in
-      let data = handle.availableData
-      if data.isEmpty { handle.readabilityHandler = nil }
-      if String(decoding: data, as: UTF8.self).contains("recorded an issue"), process.isRunning { process.terminate() }
+    try process.run()
+    var output = Data()
+    while let data = try pipe.fileHandleForReading.read(upToCount: 1 << 16), !data.isEmpty {
+      output += data
+      if process.isRunning, data.firstRange(of: Data("recorded an issue".utf8)) != nil { process.terminate() }
     }
-    return try await withCheckedThrowingContinuation { continuation in
-      process.terminationHandler = { process in
-        continuation.resume(returning: process.terminationReason == .exit ? process.terminationStatus : -1)
-      }
-      do { try process.run() } catch { continuation.resume(throwing: error) }
-    }
+    process.waitUntilExit()
+    let status = process.terminationReason == .exit ? process.terminationStatus : -1
+    return (status, String(decoding: output, as: UTF8.self))
   }
 }

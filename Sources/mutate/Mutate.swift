@@ -54,16 +54,27 @@ struct Mutate: AsyncParsableCommand {
       throw ExitCode.failure
     }
     var summary = MutationSummary(equivalents: equivalents, isComplete: chosen.count == mutants.count)
-    try await withThrowingTaskGroup(of: (Mutant, MutantTests.Outcome).self) { group in
-      var waiting = chosen[...]
+    let batches = stride(from: 0, to: chosen.count, by: 50).map { Array(chosen[$0..<min(chosen.count, $0 + 50)]) }
+    try await withThrowingTaskGroup(of: [(Mutant, MutantTests.Outcome)].self) { group in
+      var waiting = batches[...]
       func start() {
-        guard let mutant = waiting.popFirst() else { return }
-        group.addTask { (mutant, try await tests.outcome(of: mutant.number)) }
+        guard let batch = waiting.popFirst() else { return }
+        group.addTask {
+          let noticed = try await tests.noticedByTables(batch)
+          var outcomes: [(Mutant, MutantTests.Outcome)] = []
+          for mutant in batch {
+            let isNoticed = noticed.contains(mutant.number)
+            outcomes.append((mutant, isNoticed ? .noticed : try await tests.outcome(of: mutant.number)))
+          }
+          return outcomes
+        }
       }
       for _ in 0..<max(1, parallel) { start() }
-      while let (mutant, outcome) = try await group.next() {
-        if let line = summary.add(mutant, outcome) { say(line) }
-        if summary.count % 100 == 0 { say("\(summary.count) of \(chosen.count)") }
+      while let outcomes = try await group.next() {
+        for (mutant, outcome) in outcomes {
+          if let line = summary.add(mutant, outcome) { say(line) }
+        }
+        say("\(summary.count) of \(chosen.count)")
         start()
       }
     }

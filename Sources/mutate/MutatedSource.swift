@@ -121,20 +121,22 @@ private struct SourceRewriter {
     for name in [" && ", " || "] {
       for position in source.positions(of: name) {
         let start = source.expressionStart(before: position)
-        guard let end = source.expressionEnd(after: position + 4) else { continue }
-        condition(start..<end)
+        condition(start..<source.expressionEnd(after: position + 4))
       }
     }
   }
 
   /// Closures and getters that are one call or one member of something.
   private mutating func closures() {
-    let predicates = ["pin", "primary", "secondary", "tertiary", "functions", "exit", "secondaryExit", "entry", "isUsable"]
+    let predicates = [
+      "pin", "primary", "secondary", "tertiary", "functions", "exit", "secondaryExit", "entry", "isUsable",
+    ]
     for position in source.positions(of: "{ $0.") {
       guard let end = source.closing(of: position) else { continue }
       let body = source.trimmed(position + 1..<end)
       let call = source.text(body).dropFirst(3).prefix { $0 != "(" }
-      if predicates.contains(String(call)), source.closing(of: body.lowerBound + 3 + call.count) == body.upperBound - 1 {
+      if predicates.contains(String(call)), source.closing(of: body.lowerBound + 3 + call.count) == body.upperBound - 1
+      {
         condition(body)
       }
     }
@@ -187,9 +189,9 @@ private struct SourceRewriter {
 
   private mutating func requirements() {
     for name in ["requireClear(", "requireSet(", "require(", "requireMemory("] {
-      for position in source.positions(of: name) where !source.isName(source.code[position - 1]) {
+      for position in source.positions(of: name) where !source.isName(before: position) {
         let opening = position + name.utf8.count - 1
-        guard let end = source.closing(of: opening), !source.text(position - 5..<position).hasPrefix("func ") else { continue }
+        guard let end = source.closing(of: opening), !source.code[..<position].ends(with: "func ") else { continue }
         let arguments = source.split(opening + 1..<end, at: ",")
         guard arguments.count > 1 else { continue }
         if source.text(arguments[1]).hasPrefix("in: ") {
@@ -231,7 +233,7 @@ private struct SourceRewriter {
       let number = add(part, ["one more", "one less"])
       let line = source.lineRange(of: part.lowerBound)
       let isLong = source.numbers.filter { line.contains($0.lowerBound) }.count > 2
-      let isStride = source.text(max(0, part.lowerBound - 4)..<part.lowerBound) == "by: "
+      let isStride = source.code[..<part.lowerBound].ends(with: "by: ")
       wrap(part, isLong && !isStride ? "mutantNumber64(\(number), " : "mutantNumber(\(number), ", ")")
     }
   }

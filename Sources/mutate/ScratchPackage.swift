@@ -14,12 +14,11 @@ struct ScratchPackage {
   /// Writes the package into the directory, from the sources in the current directory.
   func write() throws -> [Mutant] {
     let files = FileManager.default
+    try files.createDirectory(atPath: "\(directory)/Sources", withIntermediateDirectories: true)
     for path in ["Sources/CVMX", "Sources/VMCS"] {
-      let target = "\(directory)/\(path)"
-      try? files.removeItem(atPath: target)
-      try files.createDirectory(
-        atPath: (target as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-      try files.copyItem(atPath: path, toPath: target)
+      try? files.removeItem(atPath: "\(directory)/\(path)")
+      try files.createSymbolicLink(
+        atPath: "\(directory)/\(path)", withDestinationPath: URL(fileURLWithPath: path).path)
     }
     try Self.manifest.write(toFile: "\(directory)/Package.swift", atomically: true, encoding: .utf8)
     try? files.removeItem(atPath: folder)
@@ -63,6 +62,7 @@ struct ScratchPackage {
       try write(source, name)
     }
     try write(Self.support, "MutantSupport.swift")
+    try write(Self.sweep, "MutantSweep.swift")
     return mutants
   }
 

@@ -22,8 +22,8 @@ struct SourceText {
     return start..<(bytes[position...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count)
   }
 
-  /// Whether a byte can be in a name.
-  func isName(_ byte: UInt8) -> Bool { Self.isName(byte) }
+  /// Whether what is before a position can be part of a name.
+  func isName(before position: Int) -> Bool { position > 0 && Self.isName(code[position - 1]) }
 
   /// Where `text` stands in the code.
   func positions(of text: String) -> [Int] {
@@ -36,9 +36,8 @@ struct SourceText {
     words.flatMap { word in
       positions(of: word).filter { position in
         let end = position + word.utf8.count
-        let before = position == 0 ? UInt8(ascii: " ") : code[position - 1]
-        return !isName(before) && before != UInt8(ascii: ".") && (end == code.count || !isName(code[end]))
-          && (end == code.count || code[end] != UInt8(ascii: ":"))
+        if isName(before: position) || code[..<position].ends(with: ".") { return false }
+        return end == code.count || !Self.isName(code[end]) && code[end] != UInt8(ascii: ":")
       }
     }.sorted()
   }
@@ -106,11 +105,14 @@ struct SourceText {
       if depth < 0 { break }
       if depth == 0 {
         if byte == UInt8(ascii: ",") { break }
-        if byte == UInt8(ascii: "\n"), !trimmed(position..<end).isEmpty, !continuesLine(trimmed(position..<end)) { break }
+        if byte == UInt8(ascii: "\n"), !trimmed(position..<end).isEmpty, !continuesLine(trimmed(position..<end)) {
+          break
+        }
         let before = code[..<position]
-        if ["return ", "= ", ": ", "? ", " in ", "if ", "guard "].contains(where: { before.suffix($0.utf8.count).elementsEqual($0.utf8) }),
-          !before.suffix(3).elementsEqual("== ".utf8), !before.suffix(3).elementsEqual("!= ".utf8),
-          !before.suffix(3).elementsEqual("<= ".utf8), !before.suffix(3).elementsEqual(">= ".utf8)
+        if ["return ", "= ", ": ", "? ", " in ", "if ", "guard "].contains(where: {
+          before.suffix($0.utf8.count).elementsEqual($0.utf8)
+        }),
+          !["== ", "!= ", "<= ", ">= "].contains(where: before.ends(with:))
         {
           break
         }
@@ -123,17 +125,19 @@ struct SourceText {
   private func continuesLine(_ part: Range<Int>) -> Bool { ["&&", "||", "?"].contains(where: text(part).hasPrefix) }
 
   /// Where the expression ends that goes on at a position.
-  func expressionEnd(after start: Int) -> Int? {
+  func expressionEnd(after start: Int) -> Int {
     var depth = 0
     for position in start..<code.count {
       let step = Self.depth(code[position])
       if depth == 0, step < 0 || code[position] == UInt8(ascii: ",") || code[position] == UInt8(ascii: "\n") {
         return position
       }
-      if depth == 0, [" ? ", " {", " : ", " else "].contains(where: { code[position...].starts(with: $0.utf8) }) { return position }
+      if depth == 0, [" ? ", " {", " : ", " else "].contains(where: { code[position...].starts(with: $0.utf8) }) {
+        return position
+      }
       depth += step
     }
-    return nil
+    return code.count
   }
 
   private static func depth(_ byte: UInt8) -> Int {
@@ -148,7 +152,8 @@ struct SourceText {
 
   private static func isName(_ byte: UInt8) -> Bool {
     switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"),
       UInt8(ascii: "_"), UInt8(ascii: "$"), 0x80...:
       true
     default: false
@@ -196,4 +201,9 @@ struct SourceText {
     }
     return numbers
   }
+}
+
+extension ArraySlice<UInt8> {
+  /// Whether the bytes end with those of a text.
+  func ends(with text: String) -> Bool { suffix(text.utf8.count).elementsEqual(text.utf8) }
 }

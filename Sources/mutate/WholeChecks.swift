@@ -29,7 +29,10 @@ enum WholeChecks {
     var source = source
     for (text, changed) in [
       ("  var visitor: Visitor\n", "  var visitor: Visitor\n  var position = 0\n"),
-      ("    let check = EntryCheck(\n", "    position += 1\n    let position = self.position\n    let check = EntryCheck(\n"),
+      (
+        "    let check = EntryCheck(\n",
+        "    position += 1\n    let position = self.position\n    let check = EntryCheck(\n"
+      ),
       ("outcome ?? section.outcome", "mutantOtherOutcome(position, outcome ?? section.outcome)"),
       ("finding.map { .failed($0) } ??", "finding.flatMap { mutantNeverFails(position) ? nil : .failed($0) } ??"),
     ] {

@@ -24,6 +24,21 @@ struct FailingState: Sendable, CustomTestStringConvertible {
   var state: TestState { base.state.with(change) }
   var testDescription: String { "\(id) in \(base)\(note.isEmpty ? "" : ": \(note)")" }
 
+  /// What is otherwise than that the check, and only it, fails, and decides what the processor does.
+  var disagreements: [String] {
+    let state = state
+    let report = state.report
+    var disagreements: [String] = []
+    let failures = Set(report.failures.map(\.check.id.description))
+    if failures != Set([id] + also) { disagreements.append("fails: \(failures.sorted())") }
+    guard let first = report.failures.first?.check else { return disagreements }
+    if !report.prediction.allows(first.outcome) { disagreements.append("\(first.outcome) is not allowed") }
+    if !first.isOptional, report.prediction.outcome != first.outcome { disagreements.append("not \(first.outcome)") }
+    let prediction = EntryPrediction(state, capabilities: state.capabilities, facts: state.facts)
+    if prediction.outcome != report.prediction.outcome { disagreements.append("the report predicts otherwise") }
+    return disagreements
+  }
+
   static let all: [FailingState] = joined(
     basic, executionControls, eptControls, extensionControls, exitAndEntryControls, eventInjection, executiveVMCS,
     hostRegisters, hostSegments, addressSpaceSize, guestRegisters, guestMSRs, guestSelectorsAndBases, guestAccessRights,

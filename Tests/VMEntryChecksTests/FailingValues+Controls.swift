@@ -91,6 +91,11 @@ extension FailingValues {
     address("control.msr-bitmaps", .msrBitmapsAddress, except: [off(primary, 28)]),
     address("control.virtual-apic", .virtualAPICAddress, except: [off(primary, 21)]),
     address("control.apic-access", .apicAccessAddress, except: withoutSecondary(0)),
+    [
+      bits("control.apic-access.alignment", .long, .apicAccessAddress, "", "control 0, not known to be in use") {
+        $0.fields[primary.encoding] = nil
+      }
+    ],
     address(
       "control.posted-interrupts.descriptor-alignment", "control.posted-interrupts.descriptor-width",
       .postedInterruptDescriptorAddress, low: "5:0", except: [off(pin, 7)]),

@@ -44,7 +44,8 @@ extension FailingValues {
   /// The bits of a field whose inversion makes the check fail, like "63:22, 15, 1".
   static func bits<Value>(
     _ id: String, _ base: BaseState, _ field: VMCSField<Value, ReadWrite>, _ failing: String, _ note: String = "",
-    undecidable: String = "", except exceptions: [Change] = [], setUp: @escaping Change = { _ in }
+    undecidable: String = "", except exceptions: [Change] = [],
+    setUp: @escaping Change = { _ in }
   ) -> Self {
     Self(
       id: id, base: base, note: note, setUp: setUp, candidates: Array(0..<UInt64(Value.Bits.bitWidth)),

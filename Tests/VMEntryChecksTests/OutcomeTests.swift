@@ -76,11 +76,12 @@ import VMEntryChecks
   }
 
   /// The first entry that cannot be loaded counts, whichever check it fails.
-  @Test(arguments: [
-    ([(1, 0x277 | 1 << 32)], 1), ([(3, 1 << 32)], 3), ([(3, 0xC000_0100), (2, 1 << 32)], 2),
-    ([(2, 0xC000_0100), (3, 1 << 32)], 2), ([(3, 0xC000_0100), (1, 1 << 32)], 1),
-    ([(3, 0x800), (2, 0xC000_0100)], 2),
-  ] as [([(UInt64, UInt64)], UInt32)])
+  @Test(
+    arguments: [
+      ([(1, 0x277 | 1 << 32)], 1), ([(3, 1 << 32)], 3), ([(3, 0xC000_0100), (2, 1 << 32)], 2),
+      ([(2, 0xC000_0100), (3, 1 << 32)], 2), ([(3, 0xC000_0100), (1, 1 << 32)], 1),
+      ([(3, 0x800), (2, 0xC000_0100)], 2),
+    ] as [([(UInt64, UInt64)], UInt32)])
   func theFirstEntryThatFailsIsTheQualification(_ entries: [(UInt64, UInt64)], _ expected: UInt32) {
     let state = BaseState.rich.state.with { state in
       for (number, index) in entries { Self.badMSR(number, index)(&state) }
