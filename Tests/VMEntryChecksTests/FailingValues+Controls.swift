@@ -169,7 +169,7 @@ extension FailingValues {
       bits("control.intel-pt.clear-rtit-ctl", .rich, exit, "25", except: withoutSecondary(24)),
       bits("control.tsc-multiplier", .rich, .tscMultiplier, "48", except: withoutSecondary(25)),
       values("control.tsc-multiplier", .rich, .tscMultiplier, of: [0, 1, 2, ~1, ~0], [0]),
-      bits("control.hlat.ept", .protected, tertiary, "3:1", except: [off(primary, 17)]) { $0.setTertiary([]) },
+      bits("control.hlat.ept", .protected, tertiary, "12, 3:1", except: [off(primary, 17)]) { $0.setTertiary([]) },
       bits(
         "control.hlat.pointer-reserved", .rich, .hlatPointer, "63:46, 11:5, 2:0", except: withoutTertiary(1)),
       values(
@@ -185,7 +185,7 @@ extension FailingValues {
       bits("control.apic-timer.rdtsc-exiting", .rich, primary, "12", except: [off(tertiary, 8), off(primary, 17)]),
       bits("control.apic-timer.vector", .rich, .virtualTimerVector, "15:8", except: withoutTertiary(8)),
     ],
-    (1...3).map { bit in
+    [1, 2, 3, 12].map { (bit: UInt64) in
       bits("control.hlat.ept", .rich, secondary, "1", "tertiary bit \(bit)", except: withoutTertiary(bit)) {
         $0[tertiary] = 1 << bit
       }

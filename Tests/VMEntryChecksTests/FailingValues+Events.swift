@@ -78,6 +78,12 @@ extension FailingValues {
         $0[.guestCR0] &= ~1
         notRequired(&$0)
       },
+      vectors(
+        "deliver-error-code.set", .protected, 0x8000_0300, withErrorCode, "CR0.PE is 0", except: [notRequired],
+        setUp: off(.guestCR0, 0)),
+      vectors(
+        "deliver-error-code.clear", .protected, 0x8000_0B00, (0...31).filter { !withErrorCode.contains($0) },
+        "CR0.PE is 0", except: [notRequired, off(event, 11)], setUp: off(.guestCR0, 0)),
       bits("\(prefix).reserved", .long, event, "30:12", except: [off(event, 31)], setUp: set(event, 0x8000_0306)),
       bits("\(prefix).reserved", .long, event, "30:14, 12", "nested exceptions", except: [off(event, 31)]) {
         $0[event] = 0x8000_0306
@@ -122,7 +128,10 @@ extension FailingValues {
     [0x8000_0030, 0x8000_0202, 0x8000_0306, 0x8000_0701, 0x8000_0702].map { length(.long, $0, []) },
     [0x8000_0701, 0x8000_0702].flatMap { information in
       [
-        length(.rich, information, lengths.filter { $0 > 15 }),
+        length(.rich, information, lengths.filter { $0 == 0 || $0 > 15 }),
+        length(.rich, information, lengths.filter { $0 > 15 }, "0 is allowed") {
+          $0.capabilities[.ia32VMXMISC]? |= 1 << 30
+        },
         length(.rich, information, [], "CR4.FRED is 0", setUp: off(.guestCR4, 32)),
         length(.rich, information, [], "not IA-32e mode", setUp: off(entry, 9)),
       ]
