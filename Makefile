@@ -231,6 +231,24 @@ fuzz-devices: ## Use the devices in any way with libFuzzer for ten minutes; FUZZ
 	@SWIFT_BACKTRACE=enable=no build/fuzz/devices/device-fuzz -max_total_time=$(FUZZ_TIME) -max_len=4096 -len_control=0 \
 	  -rss_limit_mb=512 -timeout=5 -artifact_prefix=build/fuzz/found/ build/fuzz/device-corpus
 
+.PHONY: fuzz-decoder
+fuzz-decoder: ## Decode and execute any instructions with libFuzzer for ten minutes; FUZZ_TIME=seconds for another time
+	@echo "==> Building the fuzzer"
+	@mkdir -p build/fuzz/decoder build/fuzz/decoder-corpus build/fuzz/found
+	@cd build/fuzz/decoder; root=../../..; \
+	echo "module CVMX { umbrella \"$(CURDIR)/Sources/CVMX/include\" export * }" > module.modulemap; \
+	options="-swift-version 6 -O -wmo -parse-as-library -enable-experimental-feature Lifetimes -I ."; \
+	for module in VMCS VMEntryChecks VMX Machine ProcessorModel; do \
+	  case $$module in VMX|Machine) sanitizers=-sanitize=fuzzer,address;; *) sanitizers=;; esac; \
+	  swiftc $$options $$sanitizers -module-name $$module -emit-module -emit-module-path $$module.swiftmodule \
+	    -c $$(find $$root/Sources/$$module -name '*.swift') -o $$module.o; \
+	done; \
+	swiftc $$options -sanitize=fuzzer,address -module-name DecoderFuzz $$root/Tests/Fuzz/DecoderFuzz.swift *.o \
+	  -o decoder-fuzz 2> /dev/null
+	@echo "==> Fuzzing for $(FUZZ_TIME) seconds"
+	@SWIFT_BACKTRACE=enable=no build/fuzz/decoder/decoder-fuzz -max_total_time=$(FUZZ_TIME) -max_len=256 \
+	  -rss_limit_mb=512 -timeout=10 -artifact_prefix=build/fuzz/found/ build/fuzz/decoder-corpus
+
 # Optimized, since that is what somebody installs who reads logs all day.
 .PHONY: benchmark-dump
 benchmark-dump: ## Measure how fast dumps are found and explained, and what memory it takes

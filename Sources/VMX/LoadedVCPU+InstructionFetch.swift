@@ -34,16 +34,23 @@ extension LoadedVCPU {
   public func fetchInstruction<Memory: GuestPhysicalMemory>(
     _ translation: LinearAddressTranslation, in memory: Memory
   ) throws(MemoryFault) -> InstructionBytes {
-    let code = codeOperand(translation)
     let rip = vmcs[.guestRIP]
-    let linear = try code.linearAddress(of: rip, byteCount: 1, for: .fetch)
-    let address = try code.physicalAddress(of: linear, for: .fetch, in: memory)
-    let isInSegment = code.is64Bit || rip &+ UInt64(InstructionBytes.limit) <= UInt64(code.descriptor.limit)
-    if isInSegment && linear & 0xFFF <= 0xFF0, let low = memory.load(address, as: UInt64.self),
-      let high = memory.load(address &+ 8, as: UInt64.self)
+    // Nearly always; the rest is the same, for all cases.
+    if rip & 0xFFF <= 0xFF0, is64Bit, let address = translation.quickFetchAddress(rip, in: memory),
+      let low = memory.load(address, as: UInt64.self), let high = memory.load(address &+ 8, as: UInt64.self)
     {
       return InstructionBytes(low: low, high: high, count: InstructionBytes.limit)
     }
+    return try fetchSlowly(translation, at: rip, in: memory)
+  }
+
+  @inline(never)
+  private func fetchSlowly<Memory: GuestPhysicalMemory>(
+    _ translation: LinearAddressTranslation, at rip: UInt64, in memory: Memory
+  ) throws(MemoryFault) -> InstructionBytes {
+    let code = codeOperand(translation)
+    let linear = try code.linearAddress(of: rip, byteCount: 1, for: .fetch)
+    let address = try code.physicalAddress(of: linear, for: .fetch, in: memory)
     return fetchBytewise(code, at: rip, linear, address, in: memory)
   }
 
@@ -86,14 +93,5 @@ extension LoadedVCPU {
     var code = memoryOperand(in: .cs, translation)
     code.isAlignmentChecked = false
     return code
-  }
-
-  /// Moves RIP past an instruction of `length` bytes, which has been emulated, and ends blocking by STI and by MOV SS.
-  @inlinable @inline(__always)
-  public mutating func advance(by length: UInt64) {
-    let rip = vmcs[.guestRIP]
-    let next = rip &+ length
-    vmcs[.guestRIP] = (rip ^ next) >> 32 == 0 ? next : wrapped(next)
-    endInterruptShadow()
   }
 }

@@ -68,9 +68,12 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   ///
   /// Four VMREADs and one VMWRITE.
   @inlinable @inline(__always)
-  public mutating func advance() {
+  public mutating func advance() { advance(by: vmcs[.vmExitInstructionLength]) }
+
+  /// The same where the exit does not say how many bytes the instruction has.
+  @inlinable @inline(__always)
+  public mutating func advance(by length: UInt32) {
     let rip = vmcs[.guestRIP]
-    let length = vmcs[.vmExitInstructionLength]
     let next = rip &+ UInt64(length)
     let crosses4GiB = UInt32(truncatingIfNeeded: rip).addingReportingOverflow(length).overflow
     vmcs[.guestRIP] = crosses4GiB ? wrapped(next) : next

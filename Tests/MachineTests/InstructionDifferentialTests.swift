@@ -121,12 +121,11 @@ struct EmulatedProcessor {
     let instruction = try #require(Instruction(random.bytes), "\(form.name): \(text)")
     #expect(instruction.length == random.bytes.count, "\(form.name): \(text)")
     let data = UnsafeMutableRawBufferPointer(start: host.data, count: HostProcessor.dataSize)
-    // Few different bytes, so that comparisons are equal now and then.
+    // Few different bytes now and then, so that comparisons are equal.
     var numbers = RandomNumbers(seed: random.registers[0] ^ random.flags ^ UInt64(random.bytes.count))
-    let isUniform = numbers.chance(40)
-    for index in data.indices {
-      data[index] =
-        isUniform ? UInt8(truncatingIfNeeded: random.registers[0]) : UInt8(truncatingIfNeeded: numbers.next())
+    let uniform = numbers.chance(40) ? 0x0101_0101_0101_0101 &* (random.registers[0] & 0xFF) : nil
+    for offset in stride(from: 0, to: data.count, by: 8) {
+      data.storeBytes(of: uniform ?? numbers.next(), toByteOffset: offset, as: UInt64.self)
     }
     var emulated = EmulatedProcessor(
       registers: random.registers, flags: random.flags, memory: Array(data), start: start, fsBase: fsBase)

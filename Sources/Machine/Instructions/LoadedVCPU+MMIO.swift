@@ -88,7 +88,7 @@ struct MMIOExecution {
         elements += 1
       }
     }
-    vcpu.advance(by: UInt64(truncatingIfNeeded: instruction.length))
+    vcpu.advance(by: UInt32(truncatingIfNeeded: instruction.length))
   }
 
   /// Executes the instruction, or one element: first all checks, then the accesses.

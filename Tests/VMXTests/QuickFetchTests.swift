@@ -1,0 +1,38 @@
+import Testing
+import VMCS
+
+@testable import VMX
+
+@Suite struct QuickFetchTests {
+  @Test(
+    "The quick translation of a fetch says what the whole walk says, and changes nothing",
+    arguments: 0..<16 as Range<UInt64>)
+  func quickFetch(seed: UInt64) {
+    var numbers = SeededNumbers(state: seed)
+    let memory = FlatMemory(byteCount: 0x1_0000)
+    // Any entry refers to any table or page; most of them as a running system has them.
+    for location in stride(from: 0 as UInt64, to: 0x1_0000, by: 8) {
+      var entry = (numbers.next() % 20) << 12 | 0x63
+      entry ^= numbers.next() % 3 == 0 ? 0x04 : 0
+      entry ^= numbers.next() % 4 == 0 ? 0x80 : 0
+      entry ^= numbers.next() % 8 == 0 ? 1 << (numbers.next() & 63) : 0
+      if entry & 0x80 != 0 && numbers.next() % 3 != 0 { entry &= ~0xF_E000 }
+      _ = memory.store(entry, at: location)
+    }
+    var quickCount = 0
+    for _ in 0..<4000 {
+      var state = PagingMode.fourLevel.state
+      state.cr3 = numbers.next() & 0xF000
+      state.cr4.smep = numbers.next() & 1 == 0
+      state.efer.nxe = numbers.next() & 1 == 0
+      state.isUserMode = numbers.next() & 1 == 0
+      let address = numbers.next()
+      let before = memory.bytes
+      guard let quick = state.quickFetchAddress(address, in: memory) else { continue }
+      quickCount += 1
+      #expect(state.translate(address, for: .fetch, in: memory) == .address(quick))
+      #expect(memory.bytes == before)
+    }
+    #expect(quickCount > 200)
+  }
+}
