@@ -1,34 +1,63 @@
 import VMCS
 import VMX
 
-/// One processor of a guest: what it shows of itself, and what becomes of its VM exits.
+/// One processor of a guest: what it shows of itself, its local APIC, and what becomes of its VM exits.
 ///
 /// The path of a VM exit is in `run`, from top to bottom: `LoadedVCPU.run`, the exit, its handler, back to the guest.
 public struct VirtualProcessor: ~Copyable {
+  /// The number of the processor among those of its machine, from 0; 0 is the bootstrap processor.
+  public let index: Int
   @usableFromInline let machine: UnsafeMutablePointer<VirtualMachine>
+  @usableFromInline let mailbox: PostedInterruptDescriptor
   @usableFromInline let cpuid: CPUIDTable
   @usableFromInline var msrs: MSRPolicy
   @usableFromInline let xcr0: XCR0Policy
-  @usableFromInline var isHalted = false
+  /// The local APIC.
+  @usableFromInline var localAPIC: LocalAPIC
+  @usableFromInline var activity = ProcessorActivity.active
+  /// Whether the 8259As' interrupt that an I/O APIC has sent on as ExtINT has not been acknowledged yet.
+  @usableFromInline var hasExtINTMessage = false
+  /// The processors that have to be kicked.
+  @usableFromInline var kicks: ProcessorSet = []
+  /// Why the guest stops, found out in the middle of an instruction's emulation.
+  @usableFromInline var stop: GuestStop?
 
   /// Makes a processor of `machine`, which must outlive it.
-  public init(
-    of machine: UnsafeMutablePointer<VirtualMachine>, cpuid: CPUIDTable, msrs: MSRPolicy, xcr0: XCR0Policy
+  ///
+  /// All but the bootstrap processor wait for a SIPI.
+  ///
+  /// - Parameters:
+  ///   - index: 0 up to the machine's number of processors; its x2APIC ID.
+  ///   - vcpu: holds the registers of the local APIC, in its virtual-APIC page.
+  public init<P: VMXProcessor>(
+    _ index: Int, of machine: UnsafeMutablePointer<VirtualMachine>, on vcpu: inout LoadedVCPU<P>, cpuid: CPUIDTable,
+    msrs: MSRPolicy, xcr0: XCR0Policy
   ) {
+    self.index = index
     self.machine = machine
     self.cpuid = cpuid
     self.msrs = msrs
     self.xcr0 = xcr0
+    mailbox = machine.pointee.mailboxes[index]
+    localAPIC = LocalAPIC(
+      page: vcpu.virtualAPICPage, id: UInt32(truncatingIfNeeded: index), isBootstrapProcessor: index == 0,
+      physicalAddressWidth: cpuid.physicalAddressWidth)
+    localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
+    if vcpu.options.contains(.virtualInterruptDelivery) { localAPIC.setVirtualInterruptDelivery(true) }
+    if index == 0 { localAPIC.enterVirtualWireMode() } else { activity = .waitForSIPI }
+    mailbox.publish(localAPIC.identity)
+    vcpu.setLocalAPICMode(localAPIC.mode)
   }
 
-  /// Runs the guest on `vcpu` until the host has something to do.
+  /// Runs the guest until the host has something to do.
   @inlinable
   public mutating func run<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest {
-    if isHalted && !wake() { return .halted }
+    if activity != .active && !wake(&vcpu) { return requestWhileAsleep() }
     while true {
-      if machine.pointee.bus.interruptPending || vcpu.needsEventPreparation {
-        if !prepare(&vcpu) { return .stopped(.tripleFault) }
+      if needsAttention || vcpu.needsEventPreparation {
+        if let request = prepare(&vcpu) { return request }
       }
+      if localAPIC.nextDeadline != .max { vcpu.setPreemptionTimer(until: localAPIC.nextDeadline) }
       switch vcpu.run(eptGeneration: machine.pointee.tables.generation) {
       case .cpuid: emulateCPUID(&vcpu)
       case .io(let access):
@@ -39,43 +68,28 @@ public struct VirtualProcessor: ~Copyable {
         emulateIO(access, &vcpu)
         if let request = requestAfterIO() { return request }
       case .rdmsr: emulateRDMSR(&vcpu)
-      case .wrmsr: emulateWRMSR(&vcpu)
+      case .wrmsr:
+        if let request = emulateWRMSR(&vcpu) { return request }
       case .externalInterrupt(let vector): return .interrupt(vector: vector)
       case .eptViolation(let address, let access):
-        if let stop = mapOnDemand(address, access, &vcpu) { return .stopped(stop) }
+        if let request = handleEPTViolation(address, access, &vcpu) { return request }
       case .interruptWindow, .nmiWindow: break
       case .hlt:
         vcpu.advance()
-        guard vcpu.interruptsEnabled else { return .stopped(.haltedForEver) }
-        if !machine.pointee.bus.interruptPending {
-          isHalted = true
-          return .halted
-        }
+        if let request = halt(&vcpu) { return request }
+      case .preemptionTimerExpired: return .preemptionTimer
       case let exit:
-        if let stop = handleRare(exit, &vcpu) { return .stopped(stop) }
+        if let request = handleRare(exit, &vcpu) { return request }
       }
     }
   }
 
-  @inline(never) @usableFromInline
-  mutating func wake() -> Bool {
-    isHalted = !machine.pointee.bus.interruptPending
-    return !isHalted
-  }
-
-  /// Injects what waits; false if the guest's processor shuts down.
-  @inline(never) @usableFromInline
-  mutating func prepare<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> Bool {
-    switch vcpu.prepareEvents(externalInterruptRequested: machine.pointee.bus.interruptPending) {
-    case .ready: return true
-    case .tripleFault: return false
-    case .takesExternalInterrupt:
-      machine.pointee.lock.acquire()
-      let vector = machine.pointee.bus.acknowledgeInterrupt()
-      machine.pointee.lock.release()
-      vcpu.inject(.externalInterrupt(vector))
-      if machine.pointee.bus.interruptPending { vcpu.requestInterruptWindow() }
-      return true
+  /// Whether something has to be looked at before the guest is entered.
+  @inlinable
+  var needsAttention: Bool {
+    @inline(__always) mutating get {
+      localAPIC.needsAttention || mailbox.hasPosted || localAPIC.acceptsExtINT && machine.pointee.bus.interruptPending
+        || hasExtINTMessage
     }
   }
 
@@ -110,7 +124,7 @@ public struct VirtualProcessor: ~Copyable {
       machine.pointee.bus.write(
         port: access.port, size: .byte, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
     }
-    machine.pointee.lock.release()
+    finishDeviceAccess()
     vcpu.advance()
   }
 
@@ -129,11 +143,11 @@ public struct VirtualProcessor: ~Copyable {
       machine.pointee.bus.write(
         port: access.port, size: size, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
     }
-    machine.pointee.lock.release()
+    finishDeviceAccess()
     vcpu.advance()
   }
 
-  /// What an access to a port has made due.
+  /// What an access to a device has made due.
   @inlinable @inline(__always)
   mutating func requestAfterIO() -> HostRequest? {
     // First, because the host enters the guest again after the others.
@@ -143,32 +157,61 @@ public struct VirtualProcessor: ~Copyable {
       case .reset(let source): return .stopped(.reset(source))
       }
     }
-    if machine.pointee.bus.nextDeadline != machine.pointee.armedDeadline { return .deadlineChanged }
+    if machine.pointee.bus.nextDeadline != machine.pointee.armedDeadline { return .deviceDeadlineChanged }
+    if !kicks.isEmpty { return .kick }
     return machine.pointee.bus.hasTransmitted && !machine.pointee.isOutputDraining ? .output : nil
   }
 
   @inlinable @inline(__always)
   mutating func emulateRDMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     let registers = vcpu.registers
-    switch msrs.read(MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx))) {
+    let index = UInt32(truncatingIfNeeded: registers.pointee.rcx)
+    switch msrs.read(MSR(rawValue: index)) {
     case .value(let value): vcpu.completeRDMSR(value)
     case .debugControl: vcpu.completeRDMSR(vcpu.debugControl.rawValue)
     case .timestampCounterAdjustment: vcpu.completeRDMSR(vcpu.timestampCounterAdjustment)
-    case .generalProtection, .localAPIC: vcpu.raise(.generalProtection)
+    case .localAPIC:
+      if let value = localAPIC.readMSR(index, at: vcpu.timestampCounter) {
+        vcpu.completeRDMSR(value)
+      } else {
+        vcpu.raise(.generalProtection)
+      }
+    case .generalProtection: vcpu.raise(.generalProtection)
     }
   }
 
-  @inline(never) @usableFromInline
-  mutating func emulateWRMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+  /// WRMSR.
+  ///
+  /// Nearly all are to the local APIC, so those have a path of their own.
+  @inlinable @inline(__always)
+  mutating func emulateWRMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
     let registers = vcpu.registers
-    let value = registers.pointee.rdx << 32 | registers.pointee.rax & 0xFFFF_FFFF
-    switch msrs.write(MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx)), value) {
+    let index = UInt32(truncatingIfNeeded: registers.pointee.rcx)
+    let value = registers.pointee.rdx &<< 32 | registers.pointee.rax & 0xFFFF_FFFF
+    guard LocalAPIC.ownsMSR(index) else {
+      emulateOtherWRMSR(MSR(rawValue: index), value, &vcpu)
+      return nil
+    }
+    let effect = localAPIC.writeMSR(index, value, at: vcpu.timestampCounter)
+    if case .generalProtection = effect {
+      vcpu.raise(.generalProtection)
+      return nil
+    }
+    vcpu.advance()
+    return finish(effect, &vcpu)
+  }
+
+  @inline(never) @usableFromInline
+  mutating func emulateOtherWRMSR<P: VMXProcessor>(_ msr: MSR, _ value: UInt64, _ vcpu: inout LoadedVCPU<P>) {
+    switch msrs.write(msr, value) {
     case .done: vcpu.advance()
     case .timestampCounter(let value):
       vcpu.setTimestampCounter(to: value)
+      localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
       vcpu.advance()
     case .timestampCounterAdjustment(let value):
       vcpu.timestampCounterAdjustment = value
+      localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
       vcpu.advance()
     case .debugControl(let value):
       vcpu.debugControl = IA32DEBUGCTL(rawValue: value)
@@ -177,54 +220,10 @@ public struct VirtualProcessor: ~Copyable {
     }
   }
 
-  /// The exits that no guest meets often; why the guest stops, if it does.
-  @inline(never) @usableFromInline
-  mutating func handleRare<P: VMXProcessor>(_ exit: VMExit, _ vcpu: inout LoadedVCPU<P>) -> GuestStop? {
-    switch exit {
-    case .controlRegisterAccess(let access):
-      vcpu.emulate(access, memory: machine.pointee.memory, physicalAddressWidth: cpuid.physicalAddressWidth)
-    case .xsetbv: vcpu.emulateXSETBV(xcr0)
-    case .invalidateCaches: vcpu.advance()
-    case .undefinedInstruction: vcpu.raise(.invalidOpcode)
-    case .forbiddenInstruction: vcpu.raise(.generalProtection)
-    case .tripleFault: return .tripleFault
-    case .entryFailure(let reason, let qualification): return .entryFailure(reason, qualification: qualification)
-    case .entryInstructionFailed(let error): return .entryInstructionFailed(error)
-    case .taskSwitch: return .unsupported("the guest switched tasks by hardware, which Skep does not emulate")
-    case .exception(let information): vcpu.reflect(information)
-    case .hostNMI: return .unsupported("the host had an NMI while the guest ran")
-    case .hostMachineCheck: return .unsupported("the host had a machine check while the guest ran")
-    case .initSignal: return .unsupported("the host's processor got an INIT signal")
-    case .eptMisconfiguration(let address): return .eptMisconfiguration(guestPhysicalAddress: address)
-    case .tprBelowThreshold, .apicAccess, .virtualizedEOI, .apicWrite, .preemptionTimerExpired:
-      return .unsupported("an exit of the processor's help with the local APIC, which is not used")
-    case .unknown(let reason): return .unknownExit(reason)
-    case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt: break
-    }
-    return nil
-  }
-
-  /// Maps the page that was touched, if there is memory for it; whatever the access interrupted is delivered again.
-  ///
-  /// - Returns: why the guest stops, if it does.
-  @inline(never) @usableFromInline
-  mutating func mapOnDemand<P: VMXProcessor>(
-    _ address: UInt64, _ access: EPTViolationQualification, _ vcpu: inout LoadedVCPU<P>
-  ) -> GuestStop? {
-    let page = address & ~0xFFF
-    guard let offset = machine.pointee.memory.layout.offset(of: page, byteCount: 4096) else {
-      return .missingMemory(guestPhysicalAddress: address, access)
-    }
-    vcpu.restoreBlockingByNMI(unblocked: access.nmiUnblockingDueToIRET)
-    vcpu.keepInterruptedEvent()
-    let physical = PhysicalAddress(machine.pointee.backing.rawValue + offset)
-    machine.pointee.lock.acquire()
-    defer { machine.pointee.lock.release() }
-    do throws(EPTError) {
-      if try machine.pointee.tables.mapIfAbsent(page, to: physical) { return nil }
-      // Another processor may have been first; what was mapped already when this one looked is not to be mapped again.
-      return access.readable || access.writable || access.executable
-        ? .missingMemory(guestPhysicalAddress: address, access) : nil
-    } catch { return .unsupported("Skep has no memory left for extended page tables") }
+  /// Gives the lock back after an access to the devices, and passes on the interrupts that it has caused.
+  @inlinable @inline(__always)
+  mutating func finishDeviceAccess() {
+    if machine.pointee.hasNewInterrupts { distribute() }
+    machine.pointee.lock.release()
   }
 }

@@ -77,7 +77,7 @@ public struct OptionalControls: OptionSet, Sendable {
 
 /// The modes of a local APIC (SDM, "Local APIC Status and Location", "x2APIC Mode").
 @frozen
-public enum LocalAPICMode: Sendable, CaseIterable {
+public enum LocalAPICMode: UInt8, Sendable, CaseIterable {
   /// IA32_APIC_BASE.EN is 0.
   case disabled
   /// EN is 1 and EXTD is 0: registers are in memory.

@@ -7,6 +7,7 @@
 /// The bus and the larger devices are not copyable: what is asked at every VM exit must not copy them.
 public struct IOBus: ~Copyable {
   @usableFromInline private(set) var interrupts = Interrupt8259Pair()
+  @usableFromInline private(set) var ioAPIC = IOAPIC(id: 0)
   private var timer = Timer8254()
   private var clock: Clock146818
   @usableFromInline private(set) var serial: UART16550A
@@ -40,7 +41,7 @@ public struct IOBus: ~Copyable {
   ) {
     clock = Clock146818(startingAt: start, memorySize: memorySize)
     serial = UART16550A(queue: TransmitQueue(storage: transmitStorage))
-    interrupts.setLine(Self.timerLine, timer.interruptLine)
+    setLine(Self.timerLine, timer.interruptLine)
   }
 
   // MARK: Interrupts and time
@@ -52,8 +53,52 @@ public struct IOBus: ~Copyable {
   /// Answers the processor's interrupt acknowledge cycle with the vector.
   public mutating func acknowledgeInterrupt() -> UInt8 { interrupts.acknowledge() }
 
-  /// Sets one of the interrupt lines that no device of the bus drives: 1, 3, 5 to 7, 9 to 15.
-  public mutating func setLine(_ irq: UInt8, _ level: Bool) { interrupts.setLine(irq, level) }
+  /// Sets the level of an interrupt line of the ISA bus, 0 to 15, at the 8259As and at the I/O APIC.
+  ///
+  /// From outside, only lines that no device of the bus drives: 1, 3, 5 to 7, 9 to 15. Line 0 goes to pin 2 of the I/O
+  /// APIC, as the firmware's tables say.
+  @inline(__always)
+  public mutating func setLine(_ irq: UInt8, _ level: Bool) {
+    interrupts.setLine(irq, level)
+    ioAPIC.setLine(irq == 0 ? 2 : Int(irq), level)
+  }
+
+  /// Whether `takeMessage()` has something to give.
+  @inlinable
+  public var hasMessages: Bool { ioAPIC.hasMessages }
+
+  /// Takes a message for the local APICs that is to be sent; `nil` if there is none.
+  public mutating func takeMessage() -> InterruptMessage? { ioAPIC.takeMessage() }
+
+  /// The end of a level-triggered interrupt, which a local APIC has broadcast.
+  public mutating func endOfInterrupt(vector: UInt8) { ioAPIC.endOfInterrupt(vector: vector) }
+
+  // MARK: Memory
+
+  /// Whether a device has registers in the 4-KiB page at guest-physical address `page`.
+  public static func hasRegisters(inPage page: UInt64) -> Bool { page == IOAPIC.address }
+
+  /// Reads `byteCount` bytes, 1 to 8, that do not cross a page, at a guest-physical address where there is no memory.
+  ///
+  /// Where no device has registers, all bits are 1.
+  public mutating func load(_ address: UInt64, byteCount: Int, at time: MachineTime) -> UInt64 {
+    advance(to: time)
+    return switch address & ~0xFFF {
+    case IOAPIC.address: ioAPIC.read(offset: Int(address & 0xFFF), byteCount: byteCount)
+    default: ~0
+    }
+  }
+
+  /// Writes `byteCount` bytes, 1 to 8, that do not cross a page, at a guest-physical address where there is no memory.
+  ///
+  /// Where no device has registers, nothing happens.
+  public mutating func store(_ value: UInt64, at address: UInt64, byteCount: Int, at time: MachineTime) {
+    advance(to: time)
+    switch address & ~0xFFF {
+    case IOAPIC.address: ioAPIC.write(offset: Int(address & 0xFFF), byteCount: byteCount, value)
+    default: break
+    }
+  }
 
   /// Brings the devices to `time` and raises the interrupts that are due.
   ///
@@ -70,20 +115,20 @@ public struct IOBus: ~Copyable {
     raiseTimerLine()
     if now >= clock.nextDeadline {
       clock.advance(to: now)
-      interrupts.setLine(Self.clockLine, clock.interruptLine)
+      setLine(Self.clockLine, clock.interruptLine)
     }
     serial.advance(to: now)
-    interrupts.setLine(Self.serialLine, serial.interruptLine)
+    setLine(Self.serialLine, serial.interruptLine)
     updateDeadline()
   }
 
   private mutating func raiseTimerLine() {
     if timer.takeRise() {
       // The line may have been up before the edge as well as after it.
-      interrupts.setLine(Self.timerLine, false)
-      interrupts.setLine(Self.timerLine, true)
+      setLine(Self.timerLine, false)
+      setLine(Self.timerLine, true)
     }
-    interrupts.setLine(Self.timerLine, timer.interruptLine)
+    setLine(Self.timerLine, timer.interruptLine)
   }
 
   private mutating func updateDeadline() {
@@ -117,7 +162,7 @@ public struct IOBus: ~Copyable {
   }
 
   private mutating func serialChanged() {
-    interrupts.setLine(Self.serialLine, serial.interruptLine)
+    setLine(Self.serialLine, serial.interruptLine)
     updateDeadline()
   }
 
@@ -237,7 +282,7 @@ public struct IOBus: ~Copyable {
   }
 
   private mutating func clockChanged() {
-    interrupts.setLine(Self.clockLine, clock.interruptLine)
+    setLine(Self.clockLine, clock.interruptLine)
     updateDeadline()
   }
 
@@ -255,7 +300,7 @@ public struct IOBus: ~Copyable {
     // LCR, LSR, MSR and SCR neither raise an interrupt nor quiet one.
     if offset == 3 || offset >= 5 { return }
     // The line goes low between the byte's coming and its leaving, so that an edge tells of the second.
-    interrupts.setLine(Self.serialLine, serial.interruptLine)
+    setLine(Self.serialLine, serial.interruptLine)
     serial.transmit(at: now)
     serialChanged()
   }

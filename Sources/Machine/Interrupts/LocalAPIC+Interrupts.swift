@@ -20,6 +20,7 @@ extension LocalAPIC {
     let requests = Self.register(of: vector, from: LocalAPICRegister.interruptRequest)
     store(requests, load(requests) | bit)
     requestWords |= 1 &<< (vector &>> 5)
+    virtualStateChanged = true
     if vector > highestRequest {
       highestRequest = vector
       updatePriority()
@@ -65,6 +66,7 @@ extension LocalAPIC {
     store(services, rest)
     if rest == 0 { inServiceWords &= ~(1 &<< (vector &>> 5)) }
     highestInService = highest(from: LocalAPICRegister.inService, words: inServiceWords)
+    virtualStateChanged = true
     updatePriority()
     if load(Self.register(of: vector, from: LocalAPICRegister.triggerMode)) & bit == 0 { return nil }
     return endLevelTriggered(vector)
@@ -150,6 +152,7 @@ extension LocalAPIC {
   public mutating func setVirtualInterruptDelivery(_ isUsed: Bool) {
     usesVirtualInterruptDelivery = isUsed
     triggerModeChanged = true
+    virtualStateChanged = true
     reload()
   }
 
@@ -170,6 +173,13 @@ extension LocalAPIC {
   public mutating func hasRecognizableVirtualInterrupt() -> Bool {
     reload()
     return highestRequest & 0xF0 > UInt8(truncatingIfNeeded: load(LocalAPICRegister.processorPriority)) & 0xF0
+  }
+
+  /// Tells, once, whether the guest interrupt status has to be written again.
+  @inlinable
+  public mutating func takeVirtualChange() -> Bool {
+    defer { virtualStateChanged = false }
+    return virtualStateChanged
   }
 
   /// Tells, once, whether the EOI-exit bitmaps have to be written again.

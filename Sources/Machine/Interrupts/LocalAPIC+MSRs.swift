@@ -1,3 +1,5 @@
+import VMX
+
 // IA32_APIC_BASE, IA32_TSC_DEADLINE, and the registers of x2APIC mode (SDM, "x2APIC Register Address Space" and
 // "x2APIC Register Availability").
 extension LocalAPIC {

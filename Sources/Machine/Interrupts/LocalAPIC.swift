@@ -1,3 +1,5 @@
+import VMX
+
 /// The local APIC of one processor, in all its modes (SDM, "Advanced Programmable Interrupt Controller (APIC)").
 ///
 /// The registers are in a page of memory in the layout of xAPIC mode, which is also that of the virtual-APIC page of a
@@ -39,10 +41,16 @@ public struct LocalAPIC: ~Copyable {
   @usableFromInline var inServiceWords: UInt8 = 0
   /// Whether TMR has changed since ``takeTriggerModeChange()``.
   @usableFromInline var triggerModeChanged = false
+  /// Whether IRR or ISR has changed other than by the processor since ``takeVirtualChange()``.
+  @usableFromInline var virtualStateChanged = false
   /// Whether the processor evaluates and delivers interrupts itself.
   ///
   /// Then what is derived from IRR and ISR is not kept.
   public internal(set) var usesVirtualInterruptDelivery = false
+
+  /// Whether an interrupt waits in IRR, or has to be made known to the processor that delivers by itself.
+  @inlinable
+  public var needsAttention: Bool { usesVirtualInterruptDelivery ? virtualStateChanged : highestRequest != 0 }
 
   /// The errors since the last write to ESR.
   var errors: UInt32 = 0
@@ -113,6 +121,7 @@ public struct LocalAPIC: ~Copyable {
     pinAwaitsEnd = false
     timer.reset()
     triggerModeChanged = true
+    virtualStateChanged = true
     updateExtINT()
     reload()
   }

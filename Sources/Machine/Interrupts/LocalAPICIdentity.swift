@@ -1,3 +1,5 @@
+import VMX
+
 /// What others have to know of a local APIC to tell whether a message is for it.
 ///
 /// It is one 64-bit word, so that the owner can publish it with a single atomic store.

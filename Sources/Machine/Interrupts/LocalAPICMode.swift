@@ -1,14 +1,8 @@
-/// The mode of a local APIC: bits 11 (EN) and 10 (EXTD) of IA32_APIC_BASE (SDM, "Detecting and Enabling x2APIC Mode").
-@frozen
-public enum LocalAPICMode: UInt8, Equatable, Sendable {
-  /// EN = 0: as if there were none.
-  case disabled
-  /// EN = 1, EXTD = 0: registers in memory.
-  case xAPIC
-  /// EN = 1, EXTD = 1: registers by MSR.
-  case x2APIC
+import VMX
 
-  /// The mode that IA32_APIC_BASE says; `nil` for EN = 0 with EXTD = 1, which is invalid.
+extension LocalAPICMode {
+  /// The mode that IA32_APIC_BASE says by its bits 11 (EN) and 10 (EXTD); `nil` for EN = 0 with EXTD = 1, which is
+  /// invalid (SDM, "Detecting and Enabling x2APIC Mode").
   init?(base: UInt64) {
     switch base >> 10 & 3 {
     case 0: self = .disabled

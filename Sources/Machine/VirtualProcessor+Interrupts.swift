@@ -1,0 +1,246 @@
+import VMCS
+import VMX
+
+// The way of an interrupt: from a device or another processor to the mailbox, from there to the local APIC, and into the
+// guest.
+extension VirtualProcessor {
+  // MARK: Into the guest
+
+  /// Takes what was posted, and injects what the guest can take; what the host has to do instead of entering the guest.
+  @inline(never) @usableFromInline
+  mutating func prepare<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    if mailbox.hasPosted { takePosted(&vcpu) }
+    if activity != .active { return requestWhileAsleep() }
+    let isRequested = isInterruptRequested(&vcpu)
+    switch vcpu.prepareEvents(externalInterruptRequested: isRequested) {
+    case .ready: break
+    case .tripleFault: return .stopped(.tripleFault)
+    case .takesExternalInterrupt:
+      vcpu.inject(.externalInterrupt(acknowledge()))
+      if isInterruptRequested(&vcpu) { vcpu.requestInterruptWindow() }
+    }
+    synchronize(&vcpu)
+    return nil
+  }
+
+  /// Whether the guest is to be interrupted by software.
+  private mutating func isInterruptRequested<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> Bool {
+    if vcpu.options.contains(.useTPRShadow) { localAPIC.synchronizeTaskPriority() }
+    return localAPIC.hasDeliverableInterrupt || isExtINTRequested
+  }
+
+  private var isExtINTRequested: Bool {
+    machine.pointee.bus.interruptPending && (localAPIC.acceptsExtINT || hasExtINTMessage)
+  }
+
+  /// The vector for the guest; the 8259As come first, as they have nothing that masks them but IF.
+  private mutating func acknowledge() -> UInt8 {
+    guard isExtINTRequested else { return localAPIC.acknowledge() }
+    hasExtINTMessage = false
+    machine.pointee.lock.acquire()
+    defer { machine.pointee.lock.release() }
+    return machine.pointee.bus.acknowledgeInterrupt()
+  }
+
+  /// Tells the processor of what the local APIC holds, for the help that it gives.
+  private mutating func synchronize<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+    if localAPIC.usesVirtualInterruptDelivery {
+      if localAPIC.takeVirtualChange() {
+        vcpu.setGuestInterruptStatus(
+          rvi: localAPIC.requestingVirtualInterrupt, svi: localAPIC.servicingVirtualInterrupt)
+      }
+      if localAPIC.takeTriggerModeChange() {
+        vcpu.setEOIExitBitmap([
+          localAPIC.endOfInterruptExitBitmap(0), localAPIC.endOfInterruptExitBitmap(1),
+          localAPIC.endOfInterruptExitBitmap(2), localAPIC.endOfInterruptExitBitmap(3),
+        ])
+      }
+    } else {
+      vcpu.setTPRThreshold(localAPIC.taskPriorityThreshold)
+    }
+  }
+
+  /// Moves what was posted into the local APIC, and does what is for the processor itself.
+  private mutating func takePosted<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+    let events = mailbox.drain(into: &localAPIC)
+    if events.isEmpty { return }
+    if events.nmi { vcpu.requestNMI() }
+    if events.extINT { hasExtINTMessage = true }
+    if events.initialize { initialize(&vcpu) }
+    if let vector = events.startUp, activity == .waitForSIPI {
+      vcpu.applySIPI(vector: vector)
+      activity = .active
+    }
+  }
+
+  /// INIT: the bootstrap processor would begin at the reset vector, which is a restart of the machine.
+  private mutating func initialize<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+    vcpu.applyINIT()
+    localAPIC.initialize()
+    mailbox.publish(localAPIC.identity)
+    hasExtINTMessage = false
+    vcpu.setTPRThreshold(0)
+    activity = .waitForSIPI
+    if localAPIC.base & LocalAPIC.bootstrapProcessorBit != 0 { stop = .reset(.initialize) }
+  }
+
+  // MARK: Halting
+
+  /// HLT has been executed: goes on if there is an interrupt, and asks the host to wait for one otherwise.
+  @inline(never) @usableFromInline
+  mutating func halt<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    if mailbox.hasPosted { takePosted(&vcpu) }
+    if activity == .waitForSIPI { return requestWhileAsleep() }
+    if hasReasonToWake(&vcpu) { return nil }
+    activity = .halted
+    return fallAsleep(for: vcpu.interruptsEnabled ? .interrupt : .event)
+  }
+
+  private mutating func hasReasonToWake<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> Bool {
+    if vcpu.isNMIPending { return true }
+    guard vcpu.interruptsEnabled else { return false }
+    if localAPIC.usesVirtualInterruptDelivery {
+      if localAPIC.hasRecognizableVirtualInterrupt() { return true }
+      return isExtINTRequested
+    }
+    return isInterruptRequested(&vcpu)
+  }
+
+  /// Whether a processor that was not active is now.
+  @inline(never) @usableFromInline
+  mutating func wake<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> Bool {
+    if mailbox.hasPosted {
+      stayAwake()
+      takePosted(&vcpu)
+    }
+    if activity == .halted && hasReasonToWake(&vcpu) { activity = .active }
+    if activity == .active {
+      stayAwake()
+      return true
+    }
+    if sleep == nil { _ = fallAsleep(for: activity == .halted && vcpu.interruptsEnabled ? .interrupt : .event) }
+    return false
+  }
+
+  /// What the host does while the processor is not active.
+  @inline(never) @usableFromInline
+  mutating func requestWhileAsleep() -> HostRequest {
+    if let stop { return .stopped(stop) }
+    if !kicks.isEmpty { return .kick }
+    return sleep == nil ? fallAsleep(for: .event) : .halted
+  }
+
+  /// Notes that the processor sleeps; when none is left that an interrupt could wake, the guest has come to its end.
+  private mutating func fallAsleep(for reason: Sleep) -> HostRequest {
+    sleep = reason
+    guard reason == .event else { return .halted }
+    machine.pointee.lock.acquire()
+    defer { machine.pointee.lock.release() }
+    machine.pointee.sleepers += 1
+    return machine.pointee.isAsleepForEver ? .stopped(.haltedForEver) : .halted
+  }
+
+  /// Before the mailbox is emptied, so that no other processor takes this one for one that nothing wakes.
+  private mutating func stayAwake() {
+    guard let reason = sleep else { return }
+    sleep = nil
+    guard reason == .event else { return }
+    machine.pointee.lock.acquire()
+    machine.pointee.sleepers -= 1
+    machine.pointee.lock.release()
+  }
+
+  // MARK: From the local APIC
+
+  /// Does what a write to the local APIC has caused; what the host has to do.
+  @inlinable @inline(__always)
+  mutating func finish<P: VMXProcessor>(_ effect: LocalAPICEffect, _ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    switch effect {
+    case .none: return nil
+    case .deadlineChanged:
+      if vcpu.options.contains(.activateVMXPreemptionTimer) {
+        // Without a deadline, the loop does not set the timer.
+        if localAPIC.nextDeadline == .max { vcpu.setPreemptionTimer(until: .max) }
+        return nil
+      }
+      return .deadlineChanged
+    default: return finishRare(effect, &vcpu)
+    }
+  }
+
+  @inline(never) @usableFromInline
+  mutating func finishRare<P: VMXProcessor>(_ effect: LocalAPICEffect, _ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    if case .baseChanged = effect {
+      cpuid.setLocalAPICEnabled(localAPIC.mode != .disabled)
+      vcpu.setLocalAPICMode(localAPIC.mode)
+      vcpu.setPreemptionTimer(until: localAPIC.nextDeadline)
+      localAPICMoved()
+    }
+    perform(effect)
+    synchronize(&vcpu)
+    if case .baseChanged = effect { return .deadlineChanged }
+    return kicks.isEmpty ? nil : .kick
+  }
+
+  /// Does what a write to the local APIC has caused outside of this processor.
+  mutating func perform(_ effect: LocalAPICEffect) {
+    switch effect {
+    case .send(let message): send(message)
+    case .endOfInterrupt(let vector):
+      machine.pointee.lock.acquire()
+      machine.pointee.bus.endOfInterrupt(vector: vector)
+      finishDeviceAccess()
+    case .identityChanged, .baseChanged: mailbox.publish(localAPIC.identity)
+    case .none, .deadlineChanged, .generalProtection: break
+    }
+  }
+
+  /// Sends an interprocessor interrupt; to itself without the way through the mailbox.
+  private mutating func send(_ message: InterruptMessage) {
+    var targets = machine.pointee.mailboxes.targets(of: message, from: index)
+    let hasVector = message.deliveryMode == .fixed || message.deliveryMode == .lowestPriority
+    if hasVector, targets.remove(ProcessorSet(index)) != nil {
+      localAPIC.accept(vector: message.vector, isLevelTriggered: false)
+    }
+    kicks.formUnion(machine.pointee.mailboxes.post(message, to: targets).subtracting(ProcessorSet(index)))
+  }
+
+  // MARK: From the devices
+
+  /// Posts what the devices send, while the lock is held.
+  @inline(never) @usableFromInline
+  mutating func distribute() {
+    while let message = machine.pointee.bus.takeMessage() {
+      let targets = machine.pointee.mailboxes.targets(of: message, from: nil)
+      kicks.formUnion(machine.pointee.mailboxes.post(message, to: targets))
+    }
+    // The 8259As' INTR is wired to LINT0 of every processor.
+    let isPending = machine.pointee.bus.interruptPending
+    if isPending && !machine.pointee.wasInterruptPending { kicks.formUnion(machine.pointee.mailboxes.all) }
+    machine.pointee.wasInterruptPending = isPending
+    kicks.remove(ProcessorSet(index))
+  }
+
+  // MARK: The host's
+
+  /// When `advance(to:)` has something to do, on the host's time-stamp counter; `UInt64.max` if it has not.
+  @inlinable
+  public var nextDeadline: UInt64 { localAPIC.nextDeadline }
+
+  /// Brings the local APIC's timer to `now`, a value of the host's time-stamp counter.
+  public mutating func advance(to now: UInt64) { localAPIC.advance(to: now) }
+
+  /// Uses the devices, with the lock held, and passes on the interrupts that come of it.
+  public mutating func withMachine(_ body: (inout VirtualMachine) -> Void) {
+    machine.pointee.lock.acquire()
+    body(&machine.pointee)
+    finishDeviceAccess()
+  }
+
+  /// The processors that have to be kicked, once: by an interrupt of the host's that makes them leave their guest, or
+  /// their halt.
+  public mutating func takeKicks() -> ProcessorSet {
+    defer { kicks = [] }
+    return kicks
+  }
+}

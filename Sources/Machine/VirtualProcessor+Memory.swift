@@ -1,0 +1,119 @@
+import VMCS
+import VMX
+
+// Accesses that the extended page tables do not allow: to memory that is mapped when it is touched, and to registers of
+// devices.
+extension VirtualProcessor: MMIODevice {
+  @inline(never) @usableFromInline
+  mutating func handleEPTViolation<P: VMXProcessor>(
+    _ address: UInt64, _ access: EPTViolationQualification, _ vcpu: inout LoadedVCPU<P>
+  ) -> HostRequest? {
+    let page = address & ~0xFFF
+    // The local APIC hides the memory at its address.
+    if page != localAPIC.registersAddress, let offset = machine.pointee.memory.layout.offset(of: page, byteCount: 4096) {
+      let physical = PhysicalAddress(machine.pointee.backing.rawValue &+ offset)
+      return map(page, to: physical, address, access, &vcpu)
+    }
+    if vcpu.options.contains(.virtualizeAPICAccesses), page == localAPIC.registersAddress, page == LocalAPIC.usualAddress,
+      !machine.pointee.isAPICAccessPageRetired
+    {
+      return map(page, to: machine.pointee.apicAccessPage, address, access, &vcpu)
+    }
+    guard let operand = vcpu.operandAccess(at: address, access) else {
+      return .stopped(.missingMemory(guestPhysicalAddress: address, access))
+    }
+    vcpu.restoreBlockingByNMI(unblocked: access.nmiUnblockingDueToIRET)
+    return emulateMMIO(operand, &vcpu)
+  }
+
+  /// Maps a page; whatever the access interrupted is delivered again.
+  private mutating func map<P: VMXProcessor>(
+    _ page: UInt64, to physical: PhysicalAddress, _ address: UInt64, _ access: EPTViolationQualification,
+    _ vcpu: inout LoadedVCPU<P>
+  ) -> HostRequest? {
+    vcpu.restoreBlockingByNMI(unblocked: access.nmiUnblockingDueToIRET)
+    vcpu.keepInterruptedEvent()
+    machine.pointee.lock.acquire()
+    defer { machine.pointee.lock.release() }
+    do throws(EPTError) {
+      if try machine.pointee.tables.mapIfAbsent(page, to: physical) { return nil }
+      // Another processor may have been first; what was mapped already when this one looked is not to be mapped again.
+      let wasMapped = access.readable || access.writable || access.executable
+      return wasMapped ? .stopped(.missingMemory(guestPhysicalAddress: address, access)) : nil
+    } catch { return .stopped(.unsupported("Skep has no memory left for extended page tables")) }
+  }
+
+  /// An access to the APIC-access page that the processor does not virtualize.
+  mutating func handleAPICAccess<P: VMXProcessor>(
+    _ access: APICAccessQualification, _ vcpu: inout LoadedVCPU<P>
+  ) -> HostRequest? {
+    guard let operand = vcpu.operandAccess(inPageAt: LocalAPIC.usualAddress, access) else {
+      var qualification = EPTViolationQualification(rawValue: 0)
+      qualification.read = true
+      return .stopped(.missingMemory(guestPhysicalAddress: LocalAPIC.usualAddress, qualification))
+    }
+    return emulateMMIO(operand, &vcpu)
+  }
+
+  /// Executes the instruction that accesses a device.
+  private mutating func emulateMMIO<P: VMXProcessor>(
+    _ operand: OperandAccess, _ vcpu: inout LoadedVCPU<P>
+  ) -> HostRequest? {
+    let translation = vcpu.linearAddressTranslation(
+      physicalAddressWidth: cpuid.physicalAddressWidth, has1GBPages: cpuid.has1GBPages)
+    now = vcpu.timestampCounter
+    let deadline = localAPIC.nextDeadline
+    switch vcpu.emulateMMIO(operand, on: &self, translation, in: machine.pointee.memory) {
+    case .done: break
+    case .unsupported(let bytes): return .stopped(.unsupportedInstruction(bytes, guestPhysicalAddress: operand.address))
+    case .missingMemory(let address, let isWrite):
+      var qualification = EPTViolationQualification(rawValue: 0)
+      qualification.read = !isWrite
+      qualification.write = isWrite
+      return .stopped(.missingMemory(guestPhysicalAddress: address, qualification))
+    }
+    if localAPIC.nextDeadline != deadline {
+      if let request = finish(.deadlineChanged, &vcpu) { return request }
+    }
+    synchronize(&vcpu)
+    return requestAfterIO()
+  }
+
+  /// After IA32_APIC_BASE has changed: where one processor's registers are not at the usual address, the page that the
+  /// processors virtualize is not mapped any more.
+  mutating func localAPICMoved() {
+    guard localAPIC.registersAddress != LocalAPIC.usualAddress else { return }
+    machine.pointee.lock.acquire()
+    defer { machine.pointee.lock.release() }
+    guard !machine.pointee.isAPICAccessPageRetired else { return }
+    machine.pointee.isAPICAccessPageRetired = true
+    try? machine.pointee.tables.unmap(LocalAPIC.usualAddress..<LocalAPIC.usualAddress + 4096)
+    kicks.formUnion(machine.pointee.mailboxes.all.subtracting(ProcessorSet(index)))
+  }
+
+  // MARK: MMIODevice
+
+  public func covers(page: UInt64) -> Bool { page == localAPIC.registersAddress }
+
+  public mutating func load(_ address: UInt64, byteCount: Int) -> UInt64 {
+    if address & ~0xFFF == localAPIC.registersAddress {
+      return localAPIC.read(offset: Int(address & 0xFFF), byteCount: byteCount, at: now)
+    }
+    machine.pointee.lock.acquire()
+    let value = machine.pointee.bus.load(
+      address, byteCount: byteCount, at: machine.pointee.clock.time(at: now))
+    finishDeviceAccess()
+    return value
+  }
+
+  public mutating func store(_ value: UInt64, at address: UInt64, byteCount: Int) {
+    if address & ~0xFFF == localAPIC.registersAddress {
+      return perform(localAPIC.write(offset: Int(address & 0xFFF), byteCount: byteCount, value, at: now))
+    }
+    machine.pointee.lock.acquire()
+    machine.pointee.bus.store(value, at: address, byteCount: byteCount, at: machine.pointee.clock.time(at: now))
+    finishDeviceAccess()
+  }
+
+  public var interruptsRepetition: Bool { mailbox.hasPosted || !kicks.isEmpty }
+}
