@@ -13,6 +13,8 @@ public enum GuestStop: Sendable {
   case haltedForEver
   /// It touched a guest-physical address where there is no memory.
   case missingMemory(guestPhysicalAddress: UInt64, EPTViolationQualification)
+  /// It accessed registers of a device by an instruction that Skep does not emulate.
+  case unsupportedInstruction(InstructionBytes, guestPhysicalAddress: UInt64)
   /// Skep's own bug: an entry of the extended page tables, which it alone writes, that no processor accepts.
   case eptMisconfiguration(guestPhysicalAddress: UInt64)
   /// A VM entry failed with an exit reason: 33, 34 or 41.
@@ -48,6 +50,7 @@ extension GuestStop {
       case .keyboardController: output.write("the keyboard controller")
       case .systemControlPortA: output.write("port 0x92")
       case .resetControlRegister: output.write("port 0xcf9")
+      case .initialize: output.write("an INIT of the bootstrap processor")
       }
     case .tripleFault: output.write("the guest's processor shut down after a triple fault")
     case .haltedForEver: output.write("the guest halted its processor with RFLAGS.IF = 0; nothing can wake it")
@@ -56,6 +59,14 @@ extension GuestStop {
       output.write(qualification.write ? "wrote to " : qualification.fetch ? "fetched an instruction from " : "read ")
       output.write(hexadecimal: address)
       output.write(", where it has no memory")
+    case .unsupportedInstruction(let bytes, let address):
+      output.write("the guest accessed ")
+      output.write(hexadecimal: address)
+      output.write(", where it has no memory, by an instruction that Skep does not emulate:")
+      for index in 0..<bytes.count {
+        output.write(" ")
+        output.write(hexadecimalDigits: UInt64(bytes[index]), count: 2)
+      }
     case .eptMisconfiguration(let address):
       output.write("Skep's extended page tables have an entry that no processor accepts, for guest-physical address ")
       output.write(hexadecimal: address)

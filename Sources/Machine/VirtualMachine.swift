@@ -17,6 +17,17 @@ public struct VirtualMachine: ~Copyable {
   public var armedDeadline = MachineTime.max
   /// The virtual processor whose host processor has set its timer for `armedDeadline`.
   public var deadlineKeeper = 0
+  /// Where interrupts for each processor are left.
+  public let mailboxes: ProcessorMailboxes
+  /// How many processors sleep so that no interrupt wakes them: with RFLAGS.IF = 0, or waiting for a SIPI.
+  var sleepers = 0
+  /// The level of the 8259As' INTR when it was last looked at.
+  @usableFromInline var wasInterruptPending = false
+  /// The page of no contents that the local APIC's address is mapped to with "virtualize APIC accesses".
+  let apicAccessPage: PhysicalAddress
+  /// Whether a processor has turned its local APIC off, moved it, or into x2APIC mode, so that accesses to the usual
+  /// address are not virtualized any more.
+  var isAPICAccessPageRetired = false
   /// Whether the host is taking what the guest sends, so that `HostRequest.output` is not needed.
   public var isOutputDraining = false
 
@@ -28,15 +39,34 @@ public struct VirtualMachine: ~Copyable {
 
   /// Puts a guest together.
   ///
-  /// - Parameter backing: the physical address where the guest's memory begins.
+  /// - Parameters:
+  ///   - backing: the physical address where the guest's memory begins.
+  ///   - apicAccessPage: the page that the settings of the vCPUs name, if they use "virtualize APIC accesses".
   public init(
     memory: GuestMemory, backing: PhysicalAddress, tables: consuming ExtendedPageTables, bus: consuming IOBus,
-    clock: MachineClock
+    clock: MachineClock, mailboxes: ProcessorMailboxes, apicAccessPage: PhysicalAddress
   ) {
     self.memory = memory
     self.backing = backing
     self.tables = tables
     self.bus = bus
     self.clock = clock
+    self.mailboxes = mailboxes
+    self.apicAccessPage = apicAccessPage
+  }
+
+  /// Whether interrupts have come up that nobody has passed on.
+  @inlinable
+  var hasNewInterrupts: Bool {
+    @inline(__always) mutating get { bus.hasMessages || bus.interruptPending != wasInterruptPending }
+  }
+
+  /// Whether every processor sleeps, and nothing is on its way that could wake one.
+  var isAsleepForEver: Bool {
+    mutating get {
+      guard sleepers == mailboxes.count else { return false }
+      for index in 0..<mailboxes.count where mailboxes[index].hasPosted { return false }
+      return true
+    }
   }
 }

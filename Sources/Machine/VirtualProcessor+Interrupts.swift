@@ -43,7 +43,7 @@ extension VirtualProcessor {
   }
 
   /// Tells the processor of what the local APIC holds, for the help that it gives.
-  private mutating func synchronize<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
+  mutating func synchronize<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     if localAPIC.usesVirtualInterruptDelivery {
       if localAPIC.takeVirtualChange() {
         vcpu.setGuestInterruptStatus(
@@ -231,9 +231,9 @@ extension VirtualProcessor {
   public mutating func advance(to now: UInt64) { localAPIC.advance(to: now) }
 
   /// Uses the devices, with the lock held, and passes on the interrupts that come of it.
-  public mutating func withMachine(_ body: (inout VirtualMachine) -> Void) {
+  public mutating func withDevices(_ body: (UnsafeMutablePointer<VirtualMachine>) -> Void) {
     machine.pointee.lock.acquire()
-    body(&machine.pointee)
+    body(machine)
     finishDeviceAccess()
   }
 

@@ -41,7 +41,7 @@ extension VirtualProcessor {
     var elements = 0
     while remaining != 0 {
       // The guest may be interrupted between two elements.
-      if elements == Self.batch || elements > 0 && (machine.pointee.bus.interruptPending || requestAfterIO() != nil) {
+      if elements == Self.batch || elements > 0 && (interruptsRepetition || requestAfterIO() != nil) {
         return vcpu.endInterruptShadow()
       }
       let size = try moveElement(access, instruction, operand, &vcpu)
@@ -75,7 +75,7 @@ extension VirtualProcessor {
     if isINS {
       machine.pointee.lock.acquire()
       let value = machine.pointee.bus.read(port: access.port, size: size, at: now)
-      machine.pointee.lock.release()
+      finishDeviceAccess()
       for byte in 0..<byteCount {
         _ = machine.pointee.memory.store(
           UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)), at: location.address(of: byte))
@@ -88,7 +88,7 @@ extension VirtualProcessor {
       }
       machine.pointee.lock.acquire()
       machine.pointee.bus.write(port: access.port, size: size, value: value, at: now)
-      machine.pointee.lock.release()
+      finishDeviceAccess()
     }
     return UInt64(byteCount)
   }

@@ -15,10 +15,14 @@ public struct VirtualProcessor: ~Copyable {
   /// The local APIC.
   @usableFromInline var localAPIC: LocalAPIC
   @usableFromInline var activity = ProcessorActivity.active
+  /// What can end the sleep that the machine knows of; `nil` while awake.
+  var sleep: Sleep?
   /// Whether the 8259As' interrupt that an I/O APIC has sent on as ExtINT has not been acknowledged yet.
   @usableFromInline var hasExtINTMessage = false
   /// The processors that have to be kicked.
   @usableFromInline var kicks: ProcessorSet = []
+  /// The host's time-stamp counter, for the accesses of an instruction that is emulated.
+  var now: UInt64 = 0
   /// Why the guest stops, found out in the middle of an instruction's emulation.
   @usableFromInline var stop: GuestStop?
 

@@ -16,4 +16,6 @@ public enum ResetSource: Equatable, Sendable {
   case systemControlPortA
   /// The reset control register, port 0xcf9.
   case resetControlRegister
+  /// An INIT of the bootstrap processor, which would begin at the reset vector.
+  case initialize
 }

@@ -76,6 +76,11 @@ public struct LocalAPIC: ~Copyable {
     reset()
   }
 
+  /// The guest-physical address of the registers after power-up.
+  @inlinable public static var usualAddress: UInt64 { 0xFEE0_0000 }
+  /// BSP of IA32_APIC_BASE.
+  @inlinable public static var bootstrapProcessorBit: UInt64 { 1 << 8 }
+
   // MARK: State
 
   /// What other processors have to know of it.

@@ -10,3 +10,12 @@ public enum ProcessorActivity: Sendable {
   /// It waits for a SIPI, after power-up or INIT.
   case waitForSIPI
 }
+
+/// What can wake a virtual processor that is not active.
+@usableFromInline
+enum Sleep {
+  /// An interrupt.
+  case interrupt
+  /// An NMI, INIT or SIPI alone.
+  case event
+}

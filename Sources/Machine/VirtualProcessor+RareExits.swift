@@ -1,0 +1,34 @@
+import VMCS
+import VMX
+
+extension VirtualProcessor {
+  /// The exits that no guest meets often; what the host has to do.
+  @inline(never) @usableFromInline
+  mutating func handleRare<P: VMXProcessor>(_ exit: VMExit, _ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    switch exit {
+    case .controlRegisterAccess(let access):
+      vcpu.emulate(access, memory: machine.pointee.memory, physicalAddressWidth: cpuid.physicalAddressWidth)
+      localAPIC.synchronizeTaskPriority()
+    case .xsetbv: vcpu.emulateXSETBV(xcr0)
+    case .invalidateCaches: vcpu.advance()
+    case .undefinedInstruction: vcpu.raise(.invalidOpcode)
+    case .forbiddenInstruction: vcpu.raise(.generalProtection)
+    case .tripleFault: return .stopped(.tripleFault)
+    case .entryFailure(let reason, let qualification): return .stopped(.entryFailure(reason, qualification: qualification))
+    case .entryInstructionFailed(let error): return .stopped(.entryInstructionFailed(error))
+    case .taskSwitch: return .stopped(.unsupported("the guest switched tasks by hardware, which Skep does not emulate"))
+    case .exceptionOrNMI: return .stopped(.unsupported("the host had an NMI or a machine check while the guest ran"))
+    case .initSignal: return .stopped(.unsupported("the host's processor got an INIT signal"))
+    case .eptMisconfiguration(let address): return .stopped(.eptMisconfiguration(guestPhysicalAddress: address))
+    case .tprBelowThreshold: localAPIC.synchronizeTaskPriority()
+    case .apicAccess(let access): return handleAPICAccess(access, &vcpu)
+    case .virtualizedEOI(let vector): return finish(localAPIC.virtualEOI(vector: vector), &vcpu)
+    case .apicWrite(let offset):
+      return finish(localAPIC.completeWrite(offset: Int(offset), at: vcpu.timestampCounter), &vcpu)
+    case .unknown(let reason): return .stopped(.unknownExit(reason))
+    case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt,
+      .preemptionTimerExpired: break
+    }
+    return nil
+  }
+}
