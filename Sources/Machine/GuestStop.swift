@@ -65,7 +65,7 @@ extension GuestStop {
       output.write(", where it has no memory, by an instruction that Skep does not emulate:")
       for index in 0..<bytes.count {
         output.write(" ")
-        output.write(hexadecimalDigits: UInt64(bytes[index]), count: 2)
+        output.write(hexadecimal: UInt64(bytes[index]), digits: 2)
       }
     case .eptMisconfiguration(let address):
       output.write("Skep's extended page tables have an entry that no processor accepts, for guest-physical address ")

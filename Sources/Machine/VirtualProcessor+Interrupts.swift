@@ -97,7 +97,7 @@ extension VirtualProcessor {
   }
 
   private mutating func hasReasonToWake<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> Bool {
-    if vcpu.isNMIPending { return true }
+    if vcpu.endsHLT { return true }
     guard vcpu.interruptsEnabled else { return false }
     if localAPIC.usesVirtualInterruptDelivery {
       if localAPIC.hasRecognizableVirtualInterrupt() { return true }

@@ -10,11 +10,13 @@ extension VirtualProcessor: MMIODevice {
   ) -> HostRequest? {
     let page = address & ~0xFFF
     // The local APIC hides the memory at its address.
-    if page != localAPIC.registersAddress, let offset = machine.pointee.memory.layout.offset(of: page, byteCount: 4096) {
+    if page != localAPIC.registersAddress, let offset = machine.pointee.memory.layout.offset(of: page, byteCount: 4096)
+    {
       let physical = PhysicalAddress(machine.pointee.backing.rawValue &+ offset)
       return map(page, to: physical, address, access, &vcpu)
     }
-    if vcpu.options.contains(.virtualizeAPICAccesses), page == localAPIC.registersAddress, page == LocalAPIC.usualAddress,
+    if vcpu.options.contains(.virtualizeAPICAccesses), page == localAPIC.registersAddress,
+      page == LocalAPIC.usualAddress,
       !machine.pointee.isAPICAccessPageRetired
     {
       return map(page, to: machine.pointee.apicAccessPage, address, access, &vcpu)

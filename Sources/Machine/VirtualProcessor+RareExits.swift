@@ -14,10 +14,13 @@ extension VirtualProcessor {
     case .undefinedInstruction: vcpu.raise(.invalidOpcode)
     case .forbiddenInstruction: vcpu.raise(.generalProtection)
     case .tripleFault: return .stopped(.tripleFault)
-    case .entryFailure(let reason, let qualification): return .stopped(.entryFailure(reason, qualification: qualification))
+    case .entryFailure(let reason, let qualification):
+      return .stopped(.entryFailure(reason, qualification: qualification))
     case .entryInstructionFailed(let error): return .stopped(.entryInstructionFailed(error))
     case .taskSwitch: return .stopped(.unsupported("the guest switched tasks by hardware, which Skep does not emulate"))
-    case .exceptionOrNMI: return .stopped(.unsupported("the host had an NMI or a machine check while the guest ran"))
+    case .exception(let information): vcpu.reflect(information)
+    case .hostNMI: return .stopped(.unsupported("the host had an NMI while the guest ran"))
+    case .hostMachineCheck: return .stopped(.unsupported("the host had a machine check while the guest ran"))
     case .initSignal: return .stopped(.unsupported("the host's processor got an INIT signal"))
     case .eptMisconfiguration(let address): return .stopped(.eptMisconfiguration(guestPhysicalAddress: address))
     case .tprBelowThreshold: localAPIC.synchronizeTaskPriority()
@@ -27,7 +30,8 @@ extension VirtualProcessor {
       return finish(localAPIC.completeWrite(offset: Int(offset), at: vcpu.timestampCounter), &vcpu)
     case .unknown(let reason): return .stopped(.unknownExit(reason))
     case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt,
-      .preemptionTimerExpired: break
+      .preemptionTimerExpired:
+      break
     }
     return nil
   }

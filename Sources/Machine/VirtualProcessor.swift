@@ -109,7 +109,7 @@ public struct VirtualProcessor: ~Copyable {
     registers.pointee.rbx = UInt64(result.ebx)
     registers.pointee.rcx = UInt64(result.ecx)
     registers.pointee.rdx = UInt64(result.edx)
-    vcpu.advance()
+    vcpu.advanceAfterCPUID()
   }
 
   /// IN or OUT.
@@ -129,7 +129,7 @@ public struct VirtualProcessor: ~Copyable {
         port: access.port, size: .byte, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
     }
     finishDeviceAccess()
-    vcpu.advance()
+    vcpu.advance(pastAccessTo: access.port, byteCount: 1)
   }
 
   @inline(never) @usableFromInline
@@ -148,7 +148,7 @@ public struct VirtualProcessor: ~Copyable {
         port: access.port, size: size, value: UInt32(truncatingIfNeeded: registers.pointee.rax), at: now)
     }
     finishDeviceAccess()
-    vcpu.advance()
+    vcpu.advance(pastAccessTo: access.port, byteCount: Int(size.rawValue))
   }
 
   /// What an access to a device has made due.

@@ -55,6 +55,10 @@ extension LoadedVCPU {
   /// Decides what the next entry injects, and for what it has to wait, and writes the fields.
   @inline(never)
   public mutating func prepareEvents(externalInterruptRequested: Bool) -> EntryPreparation {
+    if state.owesEndOfShadow {
+      endInterruptShadow()
+      state.owesEndOfShadow = false
+    }
     let interruptibility = GuestInterruptibility(
       interruptsEnabled: vmcs[.guestRFLAGS].if, state: vmcs[.guestInterruptibilityState],
       hasPendingDebugException: hasPendingDebugException)

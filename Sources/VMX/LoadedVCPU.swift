@@ -32,6 +32,7 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   public mutating func run(eptGeneration: UInt64) -> VMExit {
     if eptGeneration != state.eptGeneration || state.needsVPIDFlush { invalidate(eptGeneration) }
     let wasLaunched = state.isLaunched
+    state.owesEndOfShadow = false
     let outcome = state.processor.enter(state.registers, resume: wasLaunched)
     if outcome != .succeed { return entryInstructionFailed(outcome) }
     state.isLaunched = true
@@ -79,6 +80,23 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
     vmcs[.guestRIP] = crosses4GiB ? wrapped(next) : next
     let interruptibility = vmcs[.guestInterruptibilityState].rawValue
     if UInt64(interruptibility) & 3 | vmcs[.guestRFLAGS].rawValue & 0x100 != 0 { endInstruction(interruptibility) }
+  }
+
+  /// `advance()` after CPUID, in three VMREADs: blocking by STI and by MOV SS ends when an event is to be delivered.
+  ///
+  /// Until then nothing but a debug exception could tell, and with RFLAGS.TF all is done at once.
+  @inlinable @inline(__always)
+  public mutating func advanceAfterCPUID() {
+    let rip = vmcs[.guestRIP]
+    let length = vmcs[.vmExitInstructionLength]
+    let next = rip &+ UInt64(length)
+    let crosses4GiB = UInt32(truncatingIfNeeded: rip).addingReportingOverflow(length).overflow
+    vmcs[.guestRIP] = crosses4GiB ? wrapped(next) : next
+    if vmcs[.guestRFLAGS].tf {
+      endInstruction(vmcs[.guestInterruptibilityState].rawValue)
+    } else {
+      state.owesEndOfShadow = true
+    }
   }
 
   /// RIP where it crosses 4 GiB: outside 64-bit mode it wraps.

@@ -85,6 +85,8 @@ struct VCPUState<P: VMXProcessor> {
   @usableFromInline private(set) var needsEventPreparation = false
   /// The EPT generation for which this processor's translations are right; the greatest number if there is none.
   @usableFromInline var eptGeneration = UInt64.max
+  /// Whether blocking by STI and by MOV SS has ended since the last exit, but the VMCS does not show it.
+  @usableFromInline var owesEndOfShadow = false
   /// Whether linear translations tagged with the VPID may be stale.
   @usableFromInline var needsVPIDFlush = true
 

@@ -36,13 +36,17 @@ final class GuestOnModel {
   static let endVector: UInt8 = 0xEF
 
   /// Makes a guest after power-up; its extended page tables are empty, in `pages` pages.
-  init(_ configuration: ProcessorModel.Configuration = .skylakeX, pages: Int = 16) throws {
+  init(
+    _ configuration: ProcessorModel.Configuration = .skylakeX, pages: Int = 16, options: OptionalControls = []
+  ) throws {
     processor = ProcessorModel(configuration)
     processor.cr4 |= configuration.cr4Fixed1 & 1 << 18
-    support = try VMXSupport(of: processor)
-    let (pointer, address) = processor.memory.allocatePages(pages + 6)
-    var pool = PagePool(pointer, at: address, count: pages + 6)
-    guard let region = pool.allocate(), let cpuidPage = pool.allocate(), let vcpuMemory = VCPUMemory(from: &pool) else {
+    support = try VMXSupport(of: processor, wanting: options)
+    let (pointer, address) = processor.memory.allocatePages(pages + 7)
+    var pool = PagePool(pointer, at: address, count: pages + 7)
+    guard let region = pool.allocate(), let cpuidPage = pool.allocate(), let vcpuMemory = VCPUMemory(from: &pool),
+      let shared = pool.allocate()
+    else {
       throw OutOfPages()
     }
     _ = VMXOperation(on: processor, support: support, region: region)
@@ -50,12 +54,14 @@ final class GuestOnModel {
     memory = GuestMemory(base: ram.pointer, byteCount: UInt64(Self.memorySize))
     backing = ram.address
     let cpuid = CPUIDTable(
-      in: cpuidPage.pointer, policy: CPUIDPolicy(support: support, tscFrequency: 0), on: processor)
+      in: cpuidPage.pointer, policy: CPUIDPolicy(support: support, tscFrequency: 0, hasLocalAPIC: true),
+      on: processor)
     guard let tables = ExtendedPageTables(in: pool.takeRest(), capabilities: support.capabilities.eptAndVPID) else {
       throw OutOfPages()
     }
     let settings = VCPUSettings(
-      capabilities: support.capabilities, controls: support.controls, supportedCR4: cpuid.supportedCR4,
+      capabilities: support.capabilities, controls: support.controls, options: support.options,
+      supportedCR4: cpuid.supportedCR4,
       eptPointer: tables.pointer, vpid: 1, tscOffset: 0)
     let queue = processor.memory.allocatePages()
     machinePointer = .allocate(capacity: 1)
@@ -67,17 +73,18 @@ final class GuestOnModel {
             start: queue.pointer.bindMemory(to: UInt8.self, capacity: 4096), count: 4096),
           startingAt: CalendarTime(year: 2026, month: 1, day: 1, hour: 0, minute: 0, second: 0),
           memorySize: UInt64(Self.memorySize)),
-        clock: MachineClock(start: 0, frequency: 1_000_000_000)))
-    virtualProcessor = VirtualProcessor(
-      of: machinePointer, cpuid: cpuid,
-      msrs: MSRPolicy(physicalAddressWidth: cpuid.physicalAddressWidth, tscFrequency: 0),
-      xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
+        clock: MachineClock(start: 0, frequency: 1_000_000_000),
+        mailboxes: ProcessorMailboxes(in: shared.pointer, count: 1), apicAccessPage: shared.address))
     machinePointer.pointee.armedDeadline = machinePointer.pointee.bus.nextDeadline
     machinePointer.pointee.isOutputDraining = true
     let host = HostState(
       of: processor, cs: SegmentSelector(rawValue: 0x08), ds: SegmentSelector(rawValue: 0x10),
       tr: SegmentSelector(rawValue: 0x18), gdtrBase: 0x1_1000, idtrBase: 0x1_2000, trBase: 0x1_3000, rip: 0x1_4000)
     vcpu = VCPU(memory: vcpuMemory, settings: settings, host: host, on: processor).load()
+    virtualProcessor = VirtualProcessor(
+      0, of: machinePointer, on: &vcpu, cpuid: cpuid,
+      msrs: MSRPolicy(physicalAddressWidth: cpuid.physicalAddressWidth, tscFrequency: 0, hasLocalAPIC: true),
+      xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
   }
 
   deinit {

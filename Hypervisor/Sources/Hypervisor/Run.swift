@@ -4,53 +4,58 @@ import Machine
 import VMCS
 import VMX
 
-/// Runs the guest, and does what the host has to do in between, until the guest stops.
+/// Runs a processor of the guest, and does what the host has to do in between, until the guest stops.
 ///
 /// The host's interrupts are off except where it waits for one, so nothing changes behind the code's back.
 func run<P: VMXProcessor>(
-  _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>,
-  _ machine: UnsafeMutablePointer<VirtualMachine>, _ hostClock: HostClock, _ meter: UnsafeMutablePointer<Meter>?
+  _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>, _ hostClock: HostClock,
+  _ console: inout Console, _ meter: UnsafeMutablePointer<Meter>?
 ) -> GuestStop {
-  var console = Console()
+  var timer = HostTimer(hostClock)
   while true {
     let request = processor.run(&vcpu)
-    if case .interrupt(let vector) = request { note(vector, machine) }
-    if case .halted = request {
+    switch request {
+    case .deadlineChanged:
+      timer.arm(for: processor.nextDeadline)
+      continue
+    case .kick:
+      kick(processor.takeKicks())
+      continue
+    case .interrupt(let vector):
+      acknowledgeHostInterrupt(vector)
+      if vector == HostVector.timer { timer.hasFired() }
+    case .halted:
+      timer.arm(for: processor.nextDeadline)
       let start = cvmx_rdtsc()
       cvmx_sti_hlt_cli()
       meter?.pointee.idleTicks &+= cvmx_rdtsc() &- start
-      machine.pointee.armedDeadline = .max
+      // What ended the halt has been acknowledged already.
+      timer.hasFired()
+    case .preemptionTimer, .deviceDeadlineChanged, .output, .stopped: break
     }
-    machine.pointee.lock.acquire()
-    let now = machine.pointee.clock.time(at: cvmx_rdtsc())
-    machine.pointee.bus.advance(to: now)
-    console.pump(&machine.pointee, at: now)
-    if machine.pointee.bus.nextDeadline != machine.pointee.armedDeadline { arm(&machine.pointee, hostClock, now) }
-    if case .stopped(let stop) = request {
-      console.flush(&machine.pointee, at: now)
-      machine.pointee.lock.release()
-      return stop
+    let ticks = cvmx_rdtsc()
+    processor.advance(to: ticks)
+    var stop: GuestStop?
+    processor.withDevices { machine in
+      let now = machine.pointee.clock.time(at: ticks)
+      machine.pointee.bus.advance(to: now)
+      console.pump(&machine.pointee, at: now)
+      timer.armForDevices(machine, now)
+      if case .stopped(let reason) = request {
+        stop = reason
+        console.flush(&machine.pointee, at: now)
+      }
     }
-    machine.pointee.lock.release()
+    kick(processor.takeKicks())
+    if let stop { return stop }
+    if !processor.usesPreemptionTimer(&vcpu) { timer.arm(for: processor.nextDeadline) }
   }
 }
 
-/// Ends the interrupt.
-///
-/// The timer has fired if it was the timer's, so it is set again even for the same deadline.
-private func note(_ vector: UInt8, _ machine: UnsafeMutablePointer<VirtualMachine>) {
-  acknowledgeHostInterrupt(vector)
-  if vector == HostVector.timer { machine.pointee.armedDeadline = .max }
-}
-
-/// Sets the timer for the guest's next deadline, but not for sooner than 20 µs: a guest that asks for more interrupts than
-/// that would have the host do nothing else.
-private func arm(_ machine: inout VirtualMachine, _ hostClock: HostClock, _ now: MachineTime) {
-  let deadline = machine.bus.nextDeadline
-  machine.armedDeadline = deadline
-  if deadline == .max { return LocalAPIC.setTimer(0) }
-  let shortest: MachineTime = 20_000
-  LocalAPIC.setTimer(hostClock.timerTicks(max(deadline > now ? deadline - now : 0, shortest)))
+/// Interrupts the host processors of `processors`.
+private func kick(_ processors: ProcessorSet) {
+  var rest = processors
+  while let index = rest.popFirst() { HostProcessor(index: index).kick() }
 }
 
 /// Says how the guest ended and what it cost.

@@ -1,5 +1,6 @@
 import Machine
 import Testing
+import VMX
 
 @Suite struct InterruptMessageTests {
   private static let commands: [(icr: UInt64, isX2APIC: Bool, message: InterruptMessage?)] = [

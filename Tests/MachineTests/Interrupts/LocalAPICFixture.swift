@@ -1,5 +1,6 @@
 import Machine
 import Testing
+import VMX
 
 /// Runs `body` on a local APIC after power-up.
 func withLocalAPIC(

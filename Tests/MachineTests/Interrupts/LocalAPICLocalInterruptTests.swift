@@ -1,5 +1,6 @@
 import Machine
 import Testing
+import VMX
 
 @Suite struct LocalAPICLocalInterruptTests {
   @Test func `virtual wire mode accepts ExtINT at LINT0 and an NMI at LINT1`() {

@@ -1,5 +1,6 @@
 import Machine
 import Testing
+import VMX
 
 private let modes: [LocalAPICMode] = [.disabled, .xAPIC, .x2APIC]
 

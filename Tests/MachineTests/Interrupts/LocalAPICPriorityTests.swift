@@ -1,5 +1,6 @@
 import Machine
 import Testing
+import VMX
 
 /// IRR, ISR, TMR and priorities by the SDM's sentences, slowly.
 private struct ReferenceLocalAPIC {

@@ -1,5 +1,6 @@
 import Machine
 import Testing
+import VMX
 
 /// What software may do with a register: bits that it can write, whether it can be read, in each mode.
 private struct RegisterRow {
