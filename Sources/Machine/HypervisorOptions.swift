@@ -1,3 +1,5 @@
+import VMX
+
 /// The command line of the bare-metal image: words like `memory=268435456` and `metered=1`, and `append=…` with the
 /// guest's own command line.
 ///
@@ -8,6 +10,8 @@ public struct HypervisorOptions {
   public private(set) var memory: UInt64?
   /// How many processors the guest has; 1 unless the line says something else.
   public private(set) var processorCount: UInt64 = 1
+  /// The controls that help with the local APIC and its timer, to be used where the processor has them.
+  public private(set) var optionalControls = OptionalControls.all
   /// Whether to count what each exit costs.
   public private(set) var isMetered = false
   /// Whether guest memory is mapped by 4 KiB pages when it is first touched, instead of all at the start.
@@ -26,6 +30,9 @@ public struct HypervisorOptions {
       if let value = Self.value(of: "append=", in: word) { append = value }
       if let value = Self.value(of: "memory=", in: word) { memory = Self.number(value) }
       if let value = Self.value(of: "cpus=", in: word) { processorCount = Self.number(value) ?? 1 }
+      if let value = Self.value(of: "controls=", in: word), let bits = Self.number(value) {
+        optionalControls = OptionalControls(rawValue: UInt8(truncatingIfNeeded: bits))
+      }
       if let value = Self.value(of: "drill=", in: word) { drill = value }
       if let value = Self.value(of: "metered=", in: word) { isMetered = Self.number(value) == 1 }
       if let value = Self.value(of: "on-demand=", in: word) { mapsOnDemand = Self.number(value) == 1 }

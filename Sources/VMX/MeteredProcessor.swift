@@ -15,6 +15,16 @@ public struct Meter {
   /// Starts at zero.
   public init() {}
 
+  /// Adds what another processor has cost.
+  public mutating func add(_ other: Meter) {
+    for reason in exits.indices { exits[reason] &+= other.exits[reason] }
+    vmreads &+= other.vmreads
+    vmwrites &+= other.vmwrites
+    guestTicks &+= other.guestTicks
+    hostTicks &+= other.hostTicks
+    idleTicks &+= other.idleTicks
+  }
+
   /// All VM exits.
   public var exitCount: UInt64 {
     var sum: UInt64 = 0

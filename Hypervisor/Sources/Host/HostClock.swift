@@ -30,12 +30,12 @@ package struct HostClock {
       timerFrequency: timerElapsed * frequency8254 / measuredTicks)
   }
 
-  /// How many ticks of the local APIC's timer `nanoseconds` are: at least 1, at most what its counter holds.
-  package func timerTicks(_ nanoseconds: UInt64) -> UInt32 {
-    let product = nanoseconds.multipliedFullWidth(by: timerFrequency)
-    guard product.high < 1_000_000_000 else { return .max }
-    let ticks = UInt64(1_000_000_000).dividingFullWidth(product).quotient
-    return UInt32(clamping: max(ticks, 1))
+  /// How many ticks of the local APIC's timer `ticks` of the time-stamp counter are: at least 1, at most what its counter
+  /// holds.
+  package func timerTicks(_ ticks: UInt64) -> UInt32 {
+    let product = ticks.multipliedFullWidth(by: timerFrequency)
+    guard product.high < timestampFrequency else { return .max }
+    return UInt32(clamping: max(timestampFrequency.dividingFullWidth(product).quotient, 1))
   }
 }
 

@@ -55,6 +55,15 @@ package struct LocalAPIC {
     cvmx_store32(register(0x320), (masked ? 1 << 16 : 0) | UInt32(HostVector.timer))
   }
 
+  /// Whether the timer has TSC-deadline mode (SDM, "TSC-Deadline Mode").
+  package static var hasTSCDeadlineMode: Bool { cvmx_cpuid(1, 0).ecx & 1 << 24 != 0 }
+
+  /// Puts the timer into TSC-deadline mode.
+  package static func enterTSCDeadlineMode() { cvmx_store32(register(0x320), 2 << 17 | UInt32(HostVector.timer)) }
+
+  /// Arms the timer, in TSC-deadline mode, for one interrupt when the time-stamp counter reaches `deadline`; 0 disarms it.
+  package static func setDeadline(_ deadline: UInt64) { cvmx_wrmsr(0x6E0, deadline) }
+
   /// What is left of the timer's count.
   package static var timerCount: UInt32 { cvmx_load32(register(0x390)) }
 }

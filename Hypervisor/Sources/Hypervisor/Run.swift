@@ -8,15 +8,17 @@ import VMX
 ///
 /// The host's interrupts are off except where it waits for one, so nothing changes behind the code's back.
 func run<P: VMXProcessor>(
-  _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>, _ hostClock: HostClock,
-  _ console: inout Console, _ meter: UnsafeMutablePointer<Meter>?
+  _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>, _ guest: UnsafeMutablePointer<GuestRun>,
+  _ meter: UnsafeMutablePointer<Meter>?
 ) -> GuestStop {
-  var timer = HostTimer(hostClock)
+  var timer = HostTimer(guest.pointee.hostClock)
+  let usesHostTimer = !vcpu.options.contains(.activateVMXPreemptionTimer)
   while true {
     let request = processor.run(&vcpu)
+    if guest.pointee.isStopped { standStill(guest) }
     switch request {
     case .deadlineChanged:
-      timer.arm(for: processor.nextDeadline)
+      timer.arm(for: usesHostTimer ? processor.nextDeadline : .max)
       continue
     case .kick:
       kick(processor.takeKicks())
@@ -29,26 +31,22 @@ func run<P: VMXProcessor>(
       let start = cvmx_rdtsc()
       cvmx_sti_hlt_cli()
       meter?.pointee.idleTicks &+= cvmx_rdtsc() &- start
-      // What ended the halt has been acknowledged already.
+      // The interrupt that ended the halt has been acknowledged already.
       timer.hasFired()
     case .preemptionTimer, .deviceDeadlineChanged, .output, .stopped: break
     }
     let ticks = cvmx_rdtsc()
     processor.advance(to: ticks)
-    var stop: GuestStop?
+    let index = processor.index
     processor.withDevices { machine in
       let now = machine.pointee.clock.time(at: ticks)
       machine.pointee.bus.advance(to: now)
-      console.pump(&machine.pointee, at: now)
-      timer.armForDevices(machine, now)
-      if case .stopped(let reason) = request {
-        stop = reason
-        console.flush(&machine.pointee, at: now)
-      }
+      guest.pointee.console.pump(&machine.pointee, at: now)
+      timer.keepDeadline(of: machine, index)
     }
     kick(processor.takeKicks())
-    if let stop { return stop }
-    if !processor.usesPreemptionTimer(&vcpu) { timer.arm(for: processor.nextDeadline) }
+    if case .stopped(let stop) = request { return stop }
+    timer.arm(for: usesHostTimer ? processor.nextDeadline : .max)
   }
 }
 
@@ -58,37 +56,59 @@ private func kick(_ processors: ProcessorSet) {
   while let index = rest.popFirst() { HostProcessor(index: index).kick() }
 }
 
-/// Says how the guest ended and what it cost.
-func report<P: VMXProcessor>(_ stop: GuestStop, _ vcpu: inout LoadedVCPU<P>, _ meter: UnsafeMutablePointer<Meter>?) {
-  if let meter { writeCosts(meter) }
+/// Another processor has stopped the guest: this one does nothing any more.
+private func standStill(_ guest: UnsafeMutablePointer<GuestRun>) -> Never {
+  guest.pointee.leave()
+  cvmx_cli()
+  while true { cvmx_hlt() }
+}
+
+/// Ends the run: says how the guest ended and what it cost.
+func finish<P: VMXProcessor>(
+  _ stop: GuestStop, on processor: Int, _ vcpu: inout LoadedVCPU<P>, _ guest: UnsafeMutablePointer<GuestRun>
+) {
+  guard guest.pointee.stop() else { standStill(guest) }
+  for index in 0..<guest.pointee.processorCount where index != processor { HostProcessor(index: index).kick() }
+  guest.pointee.waitForOthers()
+  let machine = guest.pointee.machine
+  machine.pointee.lock.acquire()
+  guest.pointee.console.flush(&machine.pointee, at: machine.pointee.clock.time(at: cvmx_rdtsc()))
+  machine.pointee.lock.release()
+  guest.pointee.writeCosts()
   switch stop {
   case .powerOff, .reset: break
   default:
     var output = ReportPort(lineStart: "skep: guest ")
     stop.write(to: &output)
     output.write("\n")
+    if guest.pointee.processorCount > 1 {
+      output.write("on processor ")
+      output.write(decimal: UInt64(processor))
+      output.write("\n")
+    }
     switch stop {
     case .entryFailure, .entryInstructionFailed: writeFailedChecks(to: &output)
     default: break
     }
     GuestReport.write(&vcpu, to: &output)
   }
+  endRun(stop.kind)
 }
 
 /// The table of what the run cost.
-private func writeCosts(_ meter: UnsafeMutablePointer<Meter>) {
+func writeCosts(_ meter: Meter) {
   var output = ReportPort(lineStart: "skep: table ")
-  write("VM exits", meter.pointee.exitCount, to: &output)
-  for reason in meter.pointee.exits.indices where meter.pointee.exits[reason] > 0 {
+  write("VM exits", meter.exitCount, to: &output)
+  for reason in meter.exits.indices where meter.exits[reason] > 0 {
     output.write("  ")
     write(
-      BasicExitReason(rawValue: UInt16(reason)).title ?? "unknown", meter.pointee.exits[reason], width: 40, to: &output)
+      BasicExitReason(rawValue: UInt16(reason)).title ?? "unknown", meter.exits[reason], width: 40, to: &output)
   }
-  write("VMREADs", meter.pointee.vmreads, to: &output)
-  write("VMWRITEs", meter.pointee.vmwrites, to: &output)
-  write("Instructions in the guest", meter.pointee.guestTicks, to: &output)
-  write("Instructions in Skep", meter.pointee.hostTicks &- meter.pointee.idleTicks, to: &output)
-  write("Time-stamp counter ticks halted", meter.pointee.idleTicks, to: &output)
+  write("VMREADs", meter.vmreads, to: &output)
+  write("VMWRITEs", meter.vmwrites, to: &output)
+  write("Instructions in the guest", meter.guestTicks, to: &output)
+  write("Instructions in Skep", meter.hostTicks &- meter.idleTicks, to: &output)
+  write("Time-stamp counter ticks halted", meter.idleTicks, to: &output)
 }
 
 private func write(_ name: StaticString, _ value: UInt64, width: Int = 42, to output: inout ReportPort) {

@@ -5,8 +5,8 @@ import Machine
 import VMCS
 import VMX
 
-/// Brings up the host, puts the guest together, and runs it; how it ended, in the launcher's words.
-func startHypervisor(_ multiboot: Multiboot2) -> StaticString {
+/// Brings up the host, puts the guest together, and runs it to its end.
+func startHypervisor(_ multiboot: Multiboot2) {
   _ = SerialPort(base: SerialPort.com2)
   silenceHost8259()
   let options = HypervisorOptions(parsing: multiboot.commandLine)
@@ -14,14 +14,7 @@ func startHypervisor(_ multiboot: Multiboot2) -> StaticString {
   var memory = HostAllocation(free, guestMemory: options.memory)
   setUpHostProcessor(&memory.pool)
 
-  if options.isMetered {
-    guard let page = memory.pool.allocate() else { failForMemory(free) }
-    let meter = page.pointer.bindMemory(to: Meter.self, capacity: 1)
-    meter.initialize(to: Meter())
-    return runGuest(MeteredProcessor(BareMetalProcessor(), meter: meter), meter, multiboot, options, &memory)
-  } else {
-    return runGuest(BareMetalProcessor(), nil, multiboot, options, &memory)
-  }
+  runGuest(multiboot, options, &memory)
 }
 
 /// How the largest free range is divided: pages for tables first, then the guest's memory, on a 2 MiB border.
@@ -30,8 +23,8 @@ struct HostAllocation: ~Copyable {
   let guest: Range<UInt64>
 
   private static var largePage: UInt64 { 0x20_0000 }
-  /// Host page tables, descriptor tables, the vCPU, the serial port's queue: 64 pages are plenty.
-  private static var fixedPages: UInt64 { 64 }
+  /// Host page tables, descriptor tables, up to eight vCPUs, the serial port's queue: 192 pages are plenty.
+  private static var fixedPages: UInt64 { 192 }
   private static var leastGuestMemory: UInt64 { 32 << 20 }
 
   init(_ free: Range<UInt64>, guestMemory wanted: UInt64?) {
@@ -73,66 +66,72 @@ private func setUpHostProcessor(_ pool: inout PagePool) {
   IOAPIC.route(line: 4, to: HostVector.com1, destination: LocalAPIC.identifier)
 }
 
-private func runGuest<P: VMXProcessor>(
-  _ processor: P, _ meter: UnsafeMutablePointer<Meter>?, _ multiboot: Multiboot2, _ options: HypervisorOptions,
-  _ allocation: inout HostAllocation
-) -> StaticString {
-  let support = requireSupport(processor)
+private func runGuest(
+  _ multiboot: Multiboot2, _ options: HypervisorOptions, _ allocation: inout HostAllocation
+) {
+  let support = requireSupport(BareMetalProcessor(), options)
   let guest = allocation.guest
   let memory = GuestMemory(base: pointer(to: guest.lowerBound), byteCount: guest.upperBound - guest.lowerBound)
   let entry = loadLinux(multiboot, options, into: memory)
   let hostClock = HostClock.measure()
   startProcessors(options.processorCount, multiboot, hostClock)
 
-  guard let region = allocation.pool.allocate(), let cpuidPage = allocation.pool.allocate(),
-    let vcpuMemory = VCPUMemory(from: &allocation.pool), let machinePage = allocation.pool.allocate(),
-    let output = transmitStorage(&allocation.pool)
-  else { fail("there is no memory for the vCPU") }
-  // VMX operation lasts until the machine is off.
-  _ = VMXOperation(on: processor, support: support, region: region)
-
-  let cpuid = CPUIDTable(
-    in: cpuidPage.pointer,
-    policy: CPUIDPolicy(support: support, tscFrequency: UInt32(clamping: hostClock.timestampFrequency / 1000)),
-    on: processor)
+  let count = Int(options.processorCount)
+  guard let processors = processorMemory(count, options, &allocation.pool),
+    let output = transmitStorage(&allocation.pool),
+    let machinePage = allocation.pool.allocate(), let mailboxes = allocation.pool.allocate(),
+    let apicAccessPage = allocation.pool.allocate(), let runPages = allocation.pool.allocate(),
+    allocation.pool.allocate() != nil
+  else { fail("there is no memory for the guest's processors") }
   let tables = mapGuest(memory, at: guest, options, support, allocation.pool.takeRest())
-  let settings = VCPUSettings(
-    capabilities: support.capabilities, controls: support.controls, supportedCR4: cpuid.supportedCR4,
-    eptPointer: tables.pointer, vpid: 1, tscOffset: 0 &- processor.timestampCounter)
-  MSRBitmap(in: vcpuMemory.msrBitmaps).allowPassThrough(with: support.controls)
-  let calendar = HostCalendar()
+  let eptPointer = tables.pointer
+  let start = cvmx_rdtsc()
   let machine = machinePage.pointer.bindMemory(to: VirtualMachine.self, capacity: 1)
   machine.initialize(
     to: VirtualMachine(
       memory: memory, backing: PhysicalAddress(guest.lowerBound), tables: tables,
-      bus: IOBus(
-        transmitStorage: output,
-        startingAt: CalendarTime(
-          year: calendar.year, month: calendar.month, day: calendar.day, hour: calendar.hour, minute: calendar.minute,
-          second: calendar.second), memorySize: memory.layout.lowByteCount),
-      clock: MachineClock(start: processor.timestampCounter, frequency: hostClock.timestampFrequency)))
-  var virtualProcessor = VirtualProcessor(
-    of: machine, cpuid: cpuid,
-    msrs: MSRPolicy(
-      physicalAddressWidth: cpuid.physicalAddressWidth,
-      tscFrequency: UInt32(clamping: hostClock.timestampFrequency / 1000)),
-    xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
-  let host = HostState(
-    of: processor, cs: SegmentSelector(rawValue: 0x08), ds: SegmentSelector(rawValue: 0x10),
-    tr: SegmentSelector(rawValue: 0x18), gdtrBase: address_of_gdt(), idtrBase: cvmx_idtr_base(),
-    trBase: address_of_task_state(), rip: address_of_vmexit())
-  var vcpu = VCPU(memory: vcpuMemory, settings: settings, host: host, on: processor).load()
-  vcpu.start(entry)
-  if !options.drill.isEmpty { prepareDrill(options.drill) }
-  let stop = run(&virtualProcessor, &vcpu, machine, hostClock, meter)
-  report(stop, &vcpu, meter)
-  return stop.kind
+      bus: IOBus(transmitStorage: output, startingAt: calendarTime(), memorySize: memory.layout.lowByteCount),
+      clock: MachineClock(start: start, frequency: hostClock.timestampFrequency),
+      mailboxes: ProcessorMailboxes(in: mailboxes.pointer, count: count), apicAccessPage: apicAccessPage.address))
+  // Two pages: the console's buffer alone is one.
+  let run = runPages.pointer.bindMemory(to: GuestRun.self, capacity: 1)
+  run.initialize(
+    to: GuestRun(
+      machine: machine, support: support, hostClock: hostClock, eptPointer: eptPointer, tscOffset: 0 &- start,
+      apicAccessPage: apicAccessPage.address, processors: processors, processorCount: count, entry: entry,
+      drill: options.drill))
+  for index in 1..<count {
+    HostProcessors.run(on: index, run) { index, argument in
+      runProcessor(index, argument.unsafelyUnwrapped.assumingMemoryBound(to: GuestRun.self))
+    }
+  }
+  runProcessor(0, run)
+}
+
+/// The pages of `count` processors, or nil if there are too few.
+private func processorMemory(
+  _ count: Int, _ options: HypervisorOptions, _ pool: inout PagePool
+) -> UnsafeMutablePointer<ProcessorMemory>? {
+  guard let page = pool.allocate() else { return nil }
+  let processors = page.pointer.bindMemory(to: ProcessorMemory.self, capacity: count)
+  for index in 0..<count {
+    guard let memory = ProcessorMemory(from: &pool, isMetered: options.isMetered) else { return nil }
+    (processors + index).initialize(to: memory)
+  }
+  return processors
+}
+
+private func calendarTime() -> CalendarTime {
+  let calendar = HostCalendar()
+  return CalendarTime(
+    year: calendar.year, month: calendar.month, day: calendar.day, hour: calendar.hour, minute: calendar.minute,
+    second: calendar.second)
 }
 
 /// What the processor can do, or the end of the run with what it lacks.
-private func requireSupport<P: VMXProcessor>(_ processor: P) -> VMXSupport {
+private func requireSupport<P: VMXProcessor>(_ processor: P, _ options: HypervisorOptions) -> VMXSupport {
   do throws(UnsupportedProcessor) {
-    return try VMXSupport(of: processor)
+    return try VMXSupport(of: processor, wanting: options.optionalControls)
   } catch {
     var output = ReportPort(lineStart: "skep: error ")
     error.write(to: &output)

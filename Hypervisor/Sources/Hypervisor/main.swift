@@ -8,7 +8,7 @@ import VMX
 guard let multiboot = Multiboot2(magic: boot_magic, information: boot_information) else {
   fail("Skep was not started by a multiboot2 loader; start it by GRUB's \"multiboot2\" command")
 }
-endRun(startHypervisor(multiboot))
+startHypervisor(multiboot)
 
 /// Says what is wrong, and ends the run.
 func fail(_ message: StaticString) -> Never {

@@ -1,3 +1,5 @@
+import VMX
+
 /// An interrupt on its way to local APICs: from an ICR, a redirection entry of an I/O APIC, or a message-signaled
 /// interrupt.
 @frozen

@@ -1,3 +1,5 @@
+import VMX
+
 /// A pin of a local APIC.
 @frozen
 public enum LocalInterruptPin: UInt8, Sendable, CaseIterable {

@@ -1,3 +1,5 @@
+import VMX
+
 // The registers in memory, in xAPIC mode, and what x2APIC mode shares with them.
 extension LocalAPIC {
   // MARK: Reading

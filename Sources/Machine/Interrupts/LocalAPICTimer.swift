@@ -1,3 +1,5 @@
+import VMX
+
 /// The timer of a local APIC, in ticks of the host's time-stamp counter (SDM, "APIC Timer").
 ///
 /// Nothing counts: what is stored is when the count gets to 0.

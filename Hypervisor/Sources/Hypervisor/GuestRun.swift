@@ -1,0 +1,146 @@
+import Boot
+import CVMX
+import Host
+import Machine
+import Synchronization
+import VMCS
+import VMX
+
+/// The pages of one of the guest's processors.
+struct ProcessorMemory {
+  let vmxon: PagePool.Page
+  let cpuid: PagePool.Page
+  let vcpu: VCPUMemory
+  let meter: UnsafeMutablePointer<Meter>?
+
+  /// Takes the pages from `pool`; nil if it has too few.
+  init?(from pool: inout PagePool, isMetered: Bool) {
+    guard let vmxon = pool.allocate(), let cpuid = pool.allocate(), let vcpu = VCPUMemory(from: &pool) else {
+      return nil
+    }
+    (self.vmxon, self.cpuid, self.vcpu) = (vmxon, cpuid, vcpu)
+    guard isMetered else {
+      meter = nil
+      return
+    }
+    guard let page = pool.allocate() else { return nil }
+    let meter = page.pointer.bindMemory(to: Meter.self, capacity: 1)
+    meter.initialize(to: Meter())
+    self.meter = meter
+  }
+}
+
+/// What the host's processors that run one guest have in common.
+struct GuestRun: ~Copyable {
+  let machine: UnsafeMutablePointer<VirtualMachine>
+  let support: VMXSupport
+  let hostClock: HostClock
+  let eptPointer: EPTPointer
+  let tscOffset: UInt64
+  let apicAccessPage: PhysicalAddress
+  let processors: UnsafeMutablePointer<ProcessorMemory>
+  let processorCount: Int
+  let entry: LinuxEntry
+  /// The check that is to fail on the first processor; empty for none.
+  let drill: UnsafeRawBufferPointer
+  /// Used with the machine's lock held.
+  var console = Console()
+  private let stopped = Atomic<Bool>(false)
+  private let left = Atomic<Int>(0)
+
+  init(
+    machine: UnsafeMutablePointer<VirtualMachine>, support: VMXSupport, hostClock: HostClock, eptPointer: EPTPointer,
+    tscOffset: UInt64, apicAccessPage: PhysicalAddress, processors: UnsafeMutablePointer<ProcessorMemory>,
+    processorCount: Int, entry: LinuxEntry, drill: UnsafeRawBufferPointer
+  ) {
+    self.machine = machine
+    self.support = support
+    self.hostClock = hostClock
+    self.eptPointer = eptPointer
+    self.tscOffset = tscOffset
+    self.apicAccessPage = apicAccessPage
+    self.processors = processors
+    self.processorCount = processorCount
+    self.entry = entry
+    self.drill = drill
+  }
+
+  /// The frequency of the guest's time-stamp counter, in kHz.
+  var tscFrequency: UInt32 { UInt32(clamping: hostClock.timestampFrequency / 1000) }
+
+  /// Whether a processor has stopped the guest.
+  var isStopped: Bool { stopped.load(ordering: .relaxed) }
+
+  /// Stops the guest; false if another processor has done so already.
+  func stop() -> Bool { !stopped.exchange(true, ordering: .sequentiallyConsistent) }
+
+  /// This processor does not run its guest any more.
+  func leave() { left.add(1, ordering: .sequentiallyConsistent) }
+
+  /// Waits until the other processors have left the guest, but not longer than 100 ms.
+  func waitForOthers() {
+    let start = cvmx_rdtsc()
+    while left.load(ordering: .acquiring) < processorCount - 1,
+      cvmx_rdtsc() &- start < hostClock.timestampFrequency / 10
+    {
+      cvmx_pause()
+    }
+  }
+
+  /// The table of costs, if they were counted, of all processors together.
+  func writeCosts() {
+    guard processors.pointee.meter != nil else { return }
+    var sum = Meter()
+    for index in 0..<processorCount { if let meter = processors[index].meter { sum.add(meter.pointee) } }
+    Hypervisor.writeCosts(sum)
+  }
+}
+
+/// What each of the host's processors does for the guest.
+///
+/// It does not return; a function of type `Never` would be warned of, for what it leaves alive.
+func runProcessor(_ index: Int, _ guest: UnsafeMutablePointer<GuestRun>) {
+  if let meter = guest.pointee.processors[index].meter {
+    runProcessor(index, MeteredProcessor(BareMetalProcessor(), meter: meter), guest, meter)
+  } else {
+    runProcessor(index, BareMetalProcessor(), guest, nil)
+  }
+}
+
+private func runProcessor<P: VMXProcessor>(
+  _ index: Int, _ processor: P, _ guest: UnsafeMutablePointer<GuestRun>, _ meter: UnsafeMutablePointer<Meter>?
+) {
+  let memory = guest.pointee.processors[index]
+  let support = guest.pointee.support
+  // VMX operation lasts until the machine is off.
+  _ = VMXOperation(on: processor, support: support, region: memory.vmxon)
+  let cpuid = CPUIDTable(
+    in: memory.cpuid.pointer,
+    policy: CPUIDPolicy(
+      support: support, tscFrequency: guest.pointee.tscFrequency, hasLocalAPIC: true, apicID: UInt32(index),
+      logicalProcessorCount: UInt32(guest.pointee.processorCount)),
+    on: processor)
+  var settings = VCPUSettings(
+    capabilities: support.capabilities, controls: support.controls, options: support.options,
+    supportedCR4: cpuid.supportedCR4, eptPointer: guest.pointee.eptPointer, vpid: UInt16(index + 1),
+    tscOffset: guest.pointee.tscOffset)
+  settings.apicAccessAddress = guest.pointee.apicAccessPage
+  MSRBitmap(in: memory.vcpu.msrBitmaps).allowPassThrough(with: support.controls)
+  let hostProcessor = HostProcessor.current
+  let host = HostState(
+    of: processor, cs: SegmentSelector(rawValue: 0x08), ds: SegmentSelector(rawValue: 0x10),
+    tr: SegmentSelector(rawValue: hostProcessor.taskSelector), gdtrBase: address_of_gdt(), idtrBase: cvmx_idtr_base(),
+    trBase: hostProcessor.taskState, rip: address_of_vmexit())
+  var vcpu = VCPU(memory: memory.vcpu, settings: settings, host: host, on: processor).load()
+  var virtualProcessor = VirtualProcessor(
+    index, of: guest.pointee.machine, on: &vcpu, cpuid: cpuid,
+    msrs: MSRPolicy(
+      physicalAddressWidth: cpuid.physicalAddressWidth, tscFrequency: guest.pointee.tscFrequency, hasLocalAPIC: true),
+    xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
+  if index == 0 {
+    vcpu.start(guest.pointee.entry)
+    if !guest.pointee.drill.isEmpty { prepareDrill(guest.pointee.drill) }
+  }
+  let stop = run(&virtualProcessor, &vcpu, guest, meter)
+  finish(stop, on: index, &vcpu, guest)
+}
