@@ -95,8 +95,10 @@ extension VirtualProcessor: MMIODevice {
 
   // MARK: MMIODevice
 
+  /// The page of the local APIC's registers, which hide what else is there.
   public func covers(page: UInt64) -> Bool { page == localAPIC.registersAddress }
 
+  /// Reads from the local APIC, a device of the bus, or nothing, which is all ones.
   public mutating func load(_ address: UInt64, byteCount: Int) -> UInt64 {
     if address & ~0xFFF == localAPIC.registersAddress {
       return localAPIC.read(offset: Int(address & 0xFFF), byteCount: byteCount, at: now)
@@ -108,6 +110,7 @@ extension VirtualProcessor: MMIODevice {
     return value
   }
 
+  /// Writes to the local APIC, a device of the bus, or nothing.
   public mutating func store(_ value: UInt64, at address: UInt64, byteCount: Int) {
     if address & ~0xFFF == localAPIC.registersAddress {
       return perform(localAPIC.write(offset: Int(address & 0xFFF), byteCount: byteCount, value, at: now))
@@ -117,5 +120,6 @@ extension VirtualProcessor: MMIODevice {
     finishDeviceAccess()
   }
 
+  /// Something was posted, or has to be passed on.
   public var interruptsRepetition: Bool { mailbox.hasPosted || !kicks.isEmpty }
 }

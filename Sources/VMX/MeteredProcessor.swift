@@ -12,6 +12,9 @@ public struct Meter {
   public var idleTicks: UInt64 = 0
   fileprivate var lastExit: UInt64 = 0
 
+  /// Whether the guest has exited: before, `hostTicks` does not count.
+  public var hasExited: Bool { lastExit != 0 }
+
   /// Starts at zero.
   public init() {}
 
