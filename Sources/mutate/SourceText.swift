@@ -95,7 +95,7 @@ struct SourceText {
     return part
   }
 
-  /// Where the expression begins that ends at a position: after a bracket, a comma, a label, `=`, `return`, `in`, another
+  /// Where the expression begins that ends at a position: after a bracket, a comma, a label, `=`, `return`, `in`, `where`, another
   /// operator `?` or `:`, or at a line's start.
   func expressionStart(before end: Int) -> Int {
     var (position, depth) = (end, 0)
@@ -109,7 +109,7 @@ struct SourceText {
           break
         }
         let before = code[..<position]
-        if ["return ", "= ", ": ", "? ", " in ", "if ", "guard "].contains(where: {
+        if ["return ", "= ", ": ", "? ", " in ", "if ", "guard ", " where "].contains(where: {
           before.suffix($0.utf8.count).elementsEqual($0.utf8)
         }),
           !["== ", "!= ", "<= ", ">= "].contains(where: before.ends(with:))
@@ -132,7 +132,7 @@ struct SourceText {
       if depth == 0, step < 0 || code[position] == UInt8(ascii: ",") || code[position] == UInt8(ascii: "\n") {
         return position
       }
-      if depth == 0, [" ? ", " {", " : ", " else "].contains(where: { code[position...].starts(with: $0.utf8) }) {
+      if depth == 0, [" ? ", " {", " : ", " else ", ": "].contains(where: { code[position...].starts(with: $0.utf8) }) {
         return position
       }
       depth += step

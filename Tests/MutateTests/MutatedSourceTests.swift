@@ -27,6 +27,10 @@ import Testing
       ["a: negated", "a: always true", "a: always false", "b: negated", "b: always true", "b: always false"]
     ),
     (
+      "case .a where b && c: break", "case .a where mutantCondition(1, b) && mutantCondition(4, c): break",
+      ["b: negated", "b: always true", "b: always false", "c: negated", "c: always true", "c: always false"]
+    ),
+    (
       "if a <= b { }", "if mutantCondition(1, mutantCompared(4, <=, <, a, b)) { }",
       ["a <= b: negated", "a <= b: always true", "a <= b: always false", "a <= b: < for <="]
     ),
