@@ -112,7 +112,7 @@ extension LoadedVCPU {
   }
 
   /// Loads the PDPTEs as MOV to CR0 does with PAE paging (SDM, "PDPTE Registers"); false if one is illegal.
-  private func loadPDPTEs<Memory: GuestPhysicalMemory>(
+  func loadPDPTEs<Memory: GuestPhysicalMemory>(
     from memory: Memory, _ physicalAddressWidth: UInt8
   ) -> Bool {
     let table = vmcs[.guestCR3] & 0xFFFF_FFE0

@@ -67,12 +67,12 @@ extension LoadedVCPU {
 
   /// Does what the delivery of a debug exception does to DR6, DR7 and IA32_DEBUGCTL and what a VM exit has left undone.
   ///
-  /// - Parameter conditions: the exit qualification.
-  mutating func applyDebugException(_ conditions: DebugExceptionQualification) {
+  /// - Parameter conditions: as the exit qualification has them, and BT where DR6 has it.
+  mutating func applyDebugException(_ conditions: UInt64) {
     // BLD and RTM are 0 if so in DR6, and 1 if so in the qualification.
     let activeLow: UInt64 = 1 << 11 | 1 << 16
     let breakpoints: UInt64 = 0xF
-    let known = conditions.rawValue & (breakpoints | 1 << 13 | Self.singleStep | activeLow)
+    let known = conditions & (breakpoints | 1 << 13 | Self.singleStep | 1 << 15 | activeLow)
     let dr6 = state.processor.debugRegister(6) & ~breakpoints | activeLow
     state.processor.setDebugRegister(6, to: (dr6 | known) ^ known & activeLow)
     var dr7 = vmcs[.guestDR7]

@@ -45,7 +45,7 @@ extension LoadedVCPU {
       switch event.vector {
       case ExceptionVector.pageFault.rawValue: state.processor.cr2 = vmcs[.exitQualification]
       case ExceptionVector.debugException.rawValue:
-        applyDebugException(DebugExceptionQualification(rawValue: vmcs[.exitQualification]))
+        applyDebugException(vmcs[.exitQualification] & ~(1 << 15))
       default: break
       }
     }

@@ -1,0 +1,64 @@
+import VMCS
+
+/// The guest's linear memory, for what the processor reads and writes there for itself: task-state segments and descriptor
+/// tables.
+///
+/// SDM, "Access Rights": these are implicit supervisor-mode accesses, whatever CPL and RFLAGS.AC are. Addresses have 32
+/// bits: there are no task switches in IA-32e mode.
+struct SystemMemory<Memory: GuestPhysicalMemory> {
+  private var translation: LinearAddressTranslation
+  private let memory: Memory
+
+  /// Accesses `memory` by `translation`, as a supervisor.
+  init(_ translation: LinearAddressTranslation, _ memory: Memory) {
+    self.translation = translation
+    self.translation.isUserMode = false
+    self.translation.alignmentCheck = false
+    self.memory = memory
+  }
+
+  /// The integer of `byteCount` bytes, at most 8, at `address`.
+  func load(_ address: UInt64, byteCount: Int) throws(MemoryFault) -> UInt64 {
+    var value: UInt64 = 0
+    for index in 0..<byteCount {
+      let location = try physicalAddress(address &+ UInt64(index), for: .read)
+      guard let byte = memory.load(location, as: UInt8.self) else {
+        throw .missingMemory(guestPhysicalAddress: location, isWrite: false)
+      }
+      value |= UInt64(byte) << UInt64(8 * index)
+    }
+    return value
+  }
+
+  /// Stores the lower `byteCount` bytes, at most 8, of `value` at `address`.
+  func store(_ value: UInt64, byteCount: Int, at address: UInt64) throws(MemoryFault) {
+    for index in 0..<byteCount {
+      let location = try physicalAddress(address &+ UInt64(index), for: .write)
+      guard memory.store(UInt8(truncatingIfNeeded: value >> UInt64(8 * index)), at: location) else {
+        throw .missingMemory(guestPhysicalAddress: location, isWrite: true)
+      }
+    }
+  }
+
+  /// Throws what an access to the `byteCount` bytes, 1 to 4,096, at `address` would.
+  func require(_ address: UInt64, byteCount: Int, for access: LinearAccess) throws(MemoryFault) {
+    try require(address, for: access)
+    try require(address &+ UInt64(byteCount - 1), for: access)
+  }
+
+  private func require(_ address: UInt64, for access: LinearAccess) throws(MemoryFault) {
+    let location = try physicalAddress(address, for: access)
+    guard memory.load(location, as: UInt8.self) != nil else {
+      throw .missingMemory(guestPhysicalAddress: location, isWrite: access == .write)
+    }
+  }
+
+  private func physicalAddress(_ address: UInt64, for access: LinearAccess) throws(MemoryFault) -> UInt64 {
+    let linear = address & 0xFFFF_FFFF
+    switch translation.translate(linear, for: access, in: memory) {
+    case .address(let location): return location
+    case .pageFault(let code): throw .pageFault(linearAddress: linear, code)
+    case .missingMemory(let location): throw .missingMemory(guestPhysicalAddress: location, isWrite: false)
+    }
+  }
+}
