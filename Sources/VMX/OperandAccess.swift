@@ -18,6 +18,10 @@ public struct OperandAccess: Equatable, Sendable {
     self.isWrite = isWrite
   }
 
+  /// Whether an operand of `byteCount` bytes, 1, 2, 4 or 8, that begins at the address ends in the same page.
+  @inlinable
+  public func isWhole(byteCount: Int) -> Bool { address & 0xFFF <= 0x1000 &- UInt64(truncatingIfNeeded: byteCount) }
+
   /// Whether the exit's translation of an operand at `linear` to `address` is that of this operand: the same byte, and
   /// the access has been checked.
   @inlinable

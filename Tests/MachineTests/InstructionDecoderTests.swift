@@ -174,6 +174,37 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     #expect(try #require(Instruction([0x48, 0x41, 0x89, 0x20])).memorySize == 4)
   }
 
+  @Test("A doubleword move is the same instruction to the whole decoder", arguments: 0..<8 as Range<UInt64>)
+  func doublewordMove(seed: UInt64) throws {
+    var random = RandomNumbers(seed: seed)
+    var file = GuestRegisters()
+    var count = 0
+    for _ in 0..<2000 {
+      var bytes = (0..<16).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+      let start = random.chance(30) ? 1 : 0
+      if start == 1 { bytes[0] = 0x40 | bytes[0] & 0xF }
+      bytes[start] = [0x8B, 0x89, 0xC7][Int(random.next() % 3)]
+      if bytes[start] == 0xC7 { bytes[start + 1] &= 0xC7 }
+      if random.chance(20) { (bytes[start + 1], bytes[start + 2]) = (bytes[start + 1] & 0x38 | 4, 0x25) }
+      let cut = InstructionBytes(bytes).prefix(Int(random.next() % 16))
+      guard let move = DoublewordMove(cut) else { continue }
+      count += 1
+      let instruction = try #require(Instruction(bytes))
+      let isSame =
+        instruction.operation == .mov && instruction.memorySize == 4 && instruction.isDestinationMemory == move.isStore
+        && instruction.length == move.length && instruction.length <= cut.count && instruction.memory.segment != .fs
+        && (move.immediate.map { $0 == instruction.immediate & 0xFFFF_FFFF }
+          ?? (instruction.register == RegisterOperand(move.register)))
+      #expect(isSame, "\(bytes)")
+      withUnsafeMutablePointer(to: &file) { pointer in
+        let registers = RegisterFile(pointer)
+        for index in 0..<16 as Range<UInt8> { registers[index] = random.next() }
+        #expect(move.effectiveAddress(registers) == instruction.effectiveAddress(registers, rip: 0), "\(bytes)")
+      }
+    }
+    #expect(count > 300)
+  }
+
   @Test("The stack and strings use the address sizes that they have", arguments: [2, 4, 8])
   func stack(size: Int) throws {
     var file = GuestRegisters()

@@ -141,9 +141,11 @@ struct MMIOGuest {
     var guest = try MMIOGuest()
     let page = MMIOGuest.page
     guest.registers.rax = page + 0x20
-    guest.registers.rcx = 0x1122_3344_5566_7788
     for (bytes, accesses) in [
       ([0x8B, 0x08], [Access(address: page + 0x20, byteCount: 4)]),
+      ([0x89, 0x48, 0x04], [Access(address: page + 0x24, byteCount: 4, stored: 0x5566_7788)]),
+      ([0xC7, 0x80, 0, 1, 0, 0, 4, 3, 2, 0x81], [Access(address: page + 0x120, byteCount: 4, stored: 0x8102_0304)]),
+      ([0x89, 0x0C, 0x25, 0x30, 0, 0, 0x40], [Access(address: page + 0x30, byteCount: 4, stored: 0x5566_7788)]),
       ([0x48, 0x8B, 0x48, 0x08], [Access(address: page + 0x28, byteCount: 8)]),
       ([0x66, 0xC7, 0x00, 0xFE, 0xFF], [Access(address: page + 0x20, byteCount: 2, stored: 0xFFFE)]),
       ([0xC6, 0x00, 0x80], [Access(address: page + 0x20, byteCount: 1, stored: 0x80)]),
@@ -152,6 +154,7 @@ struct MMIOGuest {
         [Access(address: page + 0x20, byteCount: 4), Access(address: page + 0x20, byteCount: 4, stored: 0xFFFF_FFFF)]
       ),
     ] as [([UInt8], [Access])] {
+      guest.registers.rcx = 0x1122_3344_5566_7788
       #expect(guest.emulate(bytes, at: accesses[0].address, linear: accesses[0].address) == .done)
       #expect(guest.device.accesses == accesses)
     }

@@ -30,17 +30,8 @@ extension LoadedVCPU {
     do throws(MemoryFault) {
       let bytes = try fetchInstruction(translation, in: memory)
       let attributes = sizeAttributes
-      switch Instruction.decode(bytes, attributes) {
-      case .instruction(let instruction):
-        var execution = MMIOExecution(instruction, access, is64Bit: attributes.is64Bit, rip: instructionPointer)
-        try execution.run(&self, &device, translation, memory)
-      case .undefined: raise(.invalidOpcode)
-      case .tooLong: raise(.generalProtection)
-      case .incomplete: throw fetchFault(ofByte: bytes.count, translation, in: memory)
-      // Not what has exited: another processor has changed the code in between.
-      case .withoutMemory: break
-      case .unsupported: return .unsupported(bytes)
-      }
+      if attributes.is64Bit && moveQuickly(bytes, access, on: &device) { return .done }
+      return try emulate(bytes, attributes, access, on: &device, translation, in: memory)
     } catch {
       switch error {
       case .exception(let exception): raise(exception)
@@ -48,6 +39,40 @@ extension LoadedVCPU {
       case .missingMemory(let address, let isWrite):
         return .missingMemory(guestPhysicalAddress: address, isWrite: isWrite)
       }
+      return .done
+    }
+  }
+
+  /// Executes the instruction if it is a `DoublewordMove` and the exit is about its operand; otherwise false.
+  @inline(__always)
+  private mutating func moveQuickly<Device: MMIODevice & ~Copyable>(
+    _ bytes: InstructionBytes, _ access: OperandAccess, on device: inout Device
+  ) -> Bool {
+    guard let move = DoublewordMove(bytes) else { return false }
+    let registers = RegisterFile(registers)
+    guard access.isWhole(byteCount: 4),
+      access.isAccess(toOperandAt: move.effectiveAddress(registers), isWrite: move.isStore)
+    else { return false }
+    move.execute(on: &device, at: access.address, registers)
+    advance(by: UInt32(truncatingIfNeeded: move.length))
+    return true
+  }
+
+  @inline(never)
+  private mutating func emulate<Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
+    _ bytes: InstructionBytes, _ attributes: SizeAttributes, _ access: OperandAccess, on device: inout Device,
+    _ translation: LinearAddressTranslation, in memory: Memory
+  ) throws(MemoryFault) -> MMIOOutcome {
+    switch Instruction.decode(bytes, attributes) {
+    case .instruction(let instruction):
+      var execution = MMIOExecution(instruction, access, is64Bit: attributes.is64Bit, rip: instructionPointer)
+      try execution.run(&self, &device, translation, memory)
+    case .undefined: raise(.invalidOpcode)
+    case .tooLong: raise(.generalProtection)
+    case .incomplete: throw fetchFault(ofByte: bytes.count, translation, in: memory)
+    // Not what has exited: another processor has changed the code in between.
+    case .withoutMemory: break
+    case .unsupported: return .unsupported(bytes)
     }
     return .done
   }
@@ -141,8 +166,7 @@ struct MMIOExecution {
     if access.linearAddress != nil || instruction.secondOperand == .none {
       let hasBase = !is64Bit || segment == .fs || segment == .gs
       let linear = (hasBase ? vcpu.descriptor(segment).base &+ offset : offset) & (is64Bit ? ~0 : 0xFFFF_FFFF)
-      let isInPage = linear & 0xFFF <= 0x1000 &- UInt64(truncatingIfNeeded: size)
-      if isInPage && access.isAccess(toOperandAt: linear, isWrite: isWrite) {
+      if access.isWhole(byteCount: size) && access.isAccess(toOperandAt: linear, isWrite: isWrite) {
         return OperandLocation(first: access.address, firstCount: size, second: 0)
       }
     }
