@@ -32,8 +32,8 @@ struct DoublewordMove {
     let modRM = UInt8(truncatingIfNeeded: code >> 8)
     guard opcode == load || opcode == store || opcode == storeImmediate else { return nil }
     let hasByte = modRM & 0xC0 == 0x40
-    // In the SIB byte 25H there is no base and no index.
-    let isAbsolute = modRM & 0xC7 == 0x04 && code >> 16 & 0xFF == 0x25
+    // In the SIB byte 25H there is no base and, without REX.X, no index.
+    let isAbsolute = modRM & 0xC7 == 0x04 && code >> 16 & 0xFF == 0x25 && rex & 2 == 0
     if isAbsolute {
       position &+= 1
     } else if modRM >= 0xC0 || modRM & 7 == 4 || modRM & 0xC7 == 0x05 {
