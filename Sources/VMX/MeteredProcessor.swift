@@ -12,14 +12,12 @@ public struct Meter {
   public var idleTicks: UInt64 = 0
   fileprivate var lastExit: UInt64 = 0
 
-  /// Whether the guest has exited: before, `hostTicks` does not count.
-  public var hasExited: Bool { lastExit != 0 }
-
   /// Starts at zero.
   public init() {}
 
-  /// Adds what another processor has cost.
+  /// Adds what another processor has cost, if it has run the guest at all.
   public mutating func add(_ other: Meter) {
+    if other.exitCount == 0 { return }
     for reason in exits.indices { exits[reason] &+= other.exits[reason] }
     vmreads &+= other.vmreads
     vmwrites &+= other.vmwrites

@@ -30,7 +30,7 @@ func run<P: VMXProcessor>(
       timer.arm(for: processor.nextDeadline)
       let start = cvmx_rdtsc()
       cvmx_sti_hlt_cli()
-      if let meter, meter.pointee.hasExited { meter.pointee.idleTicks &+= cvmx_rdtsc() &- start }
+      meter?.pointee.idleTicks &+= cvmx_rdtsc() &- start
       // The interrupt that ended the halt has been acknowledged already.
       timer.hasFired()
     case .preemptionTimer, .deviceDeadlineChanged, .output, .stopped: break
