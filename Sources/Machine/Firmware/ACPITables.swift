@@ -1,8 +1,8 @@
-/// The ACPI tables that let an operating system turn the machine off and reset it (ACPI Specification, "ACPI Software
-/// Programming Model").
+/// The ACPI tables that tell an operating system of the processors and devices, and how to turn the machine off and to
+/// reset it (ACPI Specification, "ACPI Software Programming Model").
 ///
-/// There is no MADT, as the processor has no local APIC. The RSDP and the FACS are in the range of the ROM, where an
-/// operating system searches for the one and may write to the other; the rest is in ``E820Map/acpiTables``.
+/// The RSDP and the FACS are in the range of the ROM, where an operating system searches for the one and may write to the
+/// other; the rest is in ``E820Map/acpiTables``.
 public enum ACPITables {
   /// The guest-physical address of the RSDP, on a paragraph of the range that is searched for it.
   public static var rsdpAddress: UInt64 { E820Map.firmware.lowerBound }
@@ -10,25 +10,54 @@ public enum ACPITables {
   public static var facsAddress: UInt64 { E820Map.firmware.lowerBound + 0x40 }
   /// The guest-physical address of the XSDT.
   public static var xsdtAddress: UInt64 { E820Map.acpiTables.lowerBound }
+  /// The guest-physical address of the RSDT, which has the same tables as the XSDT.
+  public static var rsdtAddress: UInt64 { E820Map.acpiTables.lowerBound + 0x80 }
   /// The guest-physical address of the FADT.
   public static var fadtAddress: UInt64 { E820Map.acpiTables.lowerBound + 0x100 }
+  /// The guest-physical address of the HPET table, if there is an HPET.
+  public static var hpetAddress: UInt64 { E820Map.acpiTables.lowerBound + 0x200 }
+  /// The guest-physical address of the MADT, if there are APICs.
+  public static var madtAddress: UInt64 { E820Map.acpiTables.lowerBound + 0x400 }
   /// The guest-physical address of the DSDT.
-  public static var dsdtAddress: UInt64 { E820Map.acpiTables.lowerBound + 0x400 }
+  public static var dsdtAddress: UInt64 { E820Map.acpiTables.lowerBound + 0x1000 }
 
-  /// Writes all tables.
+  /// Writes the tables of a machine.
   ///
   /// - Returns: Whether they were written: false, with nothing changed, if the guest has less than 1 MiB of RAM.
-  public static func write(to memory: GuestMemory) -> Bool {
+  public static func write(_ platform: GuestPlatform, to memory: GuestMemory) -> Bool {
     guard let tables = memory.bytes(at: 0, count: E820Map.extendedMemoryStart) else { return false }
     writeRSDP(to: part(of: tables, at: rsdpAddress, upTo: facsAddress))
     writeFACS(to: part(of: tables, at: facsAddress, upTo: E820Map.firmware.upperBound))
-    writeTable("XSDT", revision: 1, to: part(of: tables, at: xsdtAddress, upTo: fadtAddress)) {
-      $0.append(fadtAddress)
+    writeTable("RSDT", revision: 1, to: part(of: tables, at: rsdtAddress, upTo: fadtAddress)) { rsdt in
+      forEachTable(of: platform) { rsdt.append(UInt32(truncatingIfNeeded: $0)) }
     }
-    writeTable("FACP", revision: 3, to: part(of: tables, at: fadtAddress, upTo: dsdtAddress), fillFADT)
-    writeTable(
-      "DSDT", revision: 2, to: part(of: tables, at: dsdtAddress, upTo: E820Map.acpiTables.upperBound), fillDSDT)
+    writeTable("XSDT", revision: 1, to: part(of: tables, at: xsdtAddress, upTo: rsdtAddress)) { xsdt in
+      forEachTable(of: platform) { xsdt.append($0) }
+    }
+    writeTable("FACP", revision: 3, to: part(of: tables, at: fadtAddress, upTo: hpetAddress)) {
+      fillFADT(&$0, platform)
+    }
+    if let capabilities = platform.hpetCapabilities {
+      writeTable("HPET", revision: 1, to: part(of: tables, at: hpetAddress, upTo: madtAddress)) {
+        fillHPET(&$0, capabilities)
+      }
+    }
+    if platform.hasAPICs {
+      writeTable("APIC", revision: 3, to: part(of: tables, at: madtAddress, upTo: dsdtAddress)) {
+        fillMADT(&$0, platform)
+      }
+    }
+    writeTable("DSDT", revision: 2, to: part(of: tables, at: dsdtAddress, upTo: E820Map.acpiTables.upperBound)) {
+      fillDSDT(&$0, platform)
+    }
     return true
+  }
+
+  /// Calls `body` with the address of each table that the RSDT and the XSDT list.
+  private static func forEachTable(of platform: GuestPlatform, _ body: (UInt64) -> Void) {
+    body(fadtAddress)
+    if platform.hasAPICs { body(madtAddress) }
+    if platform.hpetCapabilities != nil { body(hpetAddress) }
   }
 
   private static func part(
@@ -57,14 +86,14 @@ public enum ACPITables {
     table.setChecksum(at: 9, of: 0..<table.count)
   }
 
-  /// ACPI Specification, "Root System Description Pointer (RSDP)", revision 2: with an XSDT alone.
+  /// ACPI Specification, "Root System Description Pointer (RSDP)", revision 2.
   private static func writeRSDP(to bytes: UnsafeMutableRawBufferPointer) {
     var rsdp = ByteWriter(bytes)
     rsdp.append("RSD PTR ")
     rsdp.append(0 as UInt8)  // Checksum of the first 20 bytes, below
     rsdp.append("SKEP  ")  // OEMID
     rsdp.append(2 as UInt8)  // Revision
-    rsdp.append(0 as UInt32)  // RsdtAddress
+    rsdp.append(UInt32(truncatingIfNeeded: rsdtAddress))
     rsdp.append(36 as UInt32)  // Length
     rsdp.append(xsdtAddress)
     rsdp.append(0 as UInt32)  // Extended Checksum, below; reserved
@@ -80,30 +109,5 @@ public enum ACPITables {
     facs.pad(to: 32)
     facs.append(1 as UInt8)  // Version
     facs.pad(to: 64)
-  }
-
-  /// ACPI Specification, "Root System Description Table" and its devices: what Linux asks a PC's DSDT for.
-  private static func fillDSDT(_ dsdt: inout ByteWriter) {
-    dsdt.amlName("_S5_", package: [ACPIPowerManagement.softOff, ACPIPowerManagement.softOff, 0, 0])
-    dsdt.amlScope("\\_SB_") { bus in
-      bus.amlDevice("PIC_", "PNP0000") {
-        $0.ioPorts(0x20, count: 2)
-        $0.ioPorts(0xA0, count: 2)
-        $0.ioPorts(0x4D0, count: 2)
-        $0.irq(2)
-      }
-      bus.amlDevice("TMR_", "PNP0100") {
-        $0.ioPorts(0x40, count: 4)
-        $0.irq(0)
-      }
-      bus.amlDevice("RTC_", "PNP0B00") {
-        $0.ioPorts(0x70, count: 2)
-        $0.irq(8)
-      }
-      bus.amlDevice("COM1", "PNP0501") {
-        $0.ioPorts(0x3F8, count: 8)
-        $0.irq(4)
-      }
-    }
   }
 }

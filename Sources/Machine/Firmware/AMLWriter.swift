@@ -34,6 +34,23 @@ extension ByteWriter {
     }
   }
 
+  /// Appends a Device for a processor, named C000 and so on, whose _UID is that of the MADT.
+  mutating func amlProcessor(_ number: UInt8) {
+    append(0x5B as UInt8)
+    append(0x82 as UInt8)
+    amlPackageLength {
+      $0.append("C0")
+      $0.append(Self.hexadecimalDigit(number >> 4))
+      $0.append(Self.hexadecimalDigit(number & 0xF))
+      $0.amlName("_HID")
+      $0.append(0x0D as UInt8)
+      $0.append("ACPI0007")
+      $0.append(0 as UInt8)
+      $0.amlName("_UID")
+      $0.amlInteger(number)
+    }
+  }
+
   /// Appends a Name with a Package of small integers.
   mutating func amlName(_ name: StaticString, package elements: [4 of UInt8]) {
     amlName(name)
@@ -58,6 +75,13 @@ extension ByteWriter {
   mutating func irq(_ number: UInt8) {
     append(0x22 as UInt8)
     append(UInt16(1) << UInt16(number))
+  }
+
+  /// Appends a 32-bit fixed memory range descriptor, for a range that may be written.
+  mutating func memory(_ address: UInt32, count: UInt32) {
+    append([0x86, 9, 0, 1])
+    append(address)
+    append(count)
   }
 
   /// Appends what starts a Name: its value follows.
@@ -91,6 +115,8 @@ extension ByteWriter {
     precondition(length < 0x1000)
     replace(at: start, with: 0x40 | length & 0xF | (length >> 4) << 8)
   }
+
+  private static func hexadecimalDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x37 + value }
 
   /// An EISA identifier, compressed: three letters of 5 bits and four hexadecimal digits, most significant byte first.
   private static func eisaID(_ text: StaticString) -> UInt32 {

@@ -21,6 +21,21 @@ struct ByteWriter {
     for index in 0..<text.utf8CodeUnitCount { append(text.utf8Start[index]) }
   }
 
+  /// Appends a few bytes.
+  mutating func append<let size: Int>(_ values: InlineArray<size, UInt8>) {
+    for index in values.indices { append(values[index]) }
+  }
+
+  /// Appends bytes that are elsewhere.
+  mutating func append(_ source: UnsafeRawBufferPointer) {
+    precondition(source.count <= bytes.count - count)
+    UnsafeMutableRawBufferPointer(rebasing: bytes[count...]).copyMemory(from: source)
+    count += source.count
+  }
+
+  /// Appends bytes of 0 until the number of bytes is a multiple of `alignment`.
+  mutating func align(to alignment: Int) { pad(to: (count + alignment - 1) / alignment * alignment) }
+
   /// Appends bytes of 0 until there are `total` bytes.
   mutating func pad(to total: Int) {
     while count < total { append(0 as UInt8) }

@@ -1,0 +1,43 @@
+extension ACPITables {
+  /// Appends what is in the DSDT behind its header: the state S5, and the processors and devices that exist.
+  static func fillDSDT(_ dsdt: inout ByteWriter, _ platform: GuestPlatform) {
+    dsdt.amlName("_S5_", package: [ACPIPowerManagement.softOff, ACPIPowerManagement.softOff, 0, 0])
+    dsdt.amlScope("\\_SB_") { bus in
+      if platform.hasAPICs {
+        for processor in 0..<platform.processorCount { bus.amlProcessor(UInt8(processor)) }
+      }
+      appendInterruptAndTimeDevices(to: &bus, platform)
+      if platform.hasKeyboardController {
+        bus.amlDevice("KBD_", "PNP0303") {
+          $0.ioPorts(0x60, count: 1)
+          $0.ioPorts(0x64, count: 1)
+          $0.irq(1)
+        }
+      }
+      bus.amlDevice("COM1", "PNP0501") {
+        $0.ioPorts(0x3F8, count: 8)
+        $0.irq(4)
+      }
+    }
+  }
+
+  private static func appendInterruptAndTimeDevices(to bus: inout ByteWriter, _ platform: GuestPlatform) {
+    bus.amlDevice("PIC_", "PNP0000") {
+      $0.ioPorts(0x20, count: 2)
+      $0.ioPorts(0xA0, count: 2)
+      $0.ioPorts(0x4D0, count: 2)
+      $0.irq(2)
+    }
+    bus.amlDevice("TMR_", "PNP0100") {
+      $0.ioPorts(0x40, count: 4)
+      $0.irq(0)
+    }
+    bus.amlDevice("RTC_", "PNP0B00") {
+      $0.ioPorts(0x70, count: 2)
+      $0.irq(8)
+    }
+    if platform.hpetCapabilities != nil {
+      bus.amlDevice("HPET", "PNP0103") { $0.memory(GuestPlatform.hpetAddress, count: 0x400) }
+    }
+  }
+}
