@@ -8,7 +8,9 @@ struct ACPITablesTests {
   struct Tables {
     let ram = TestMemory(byteCount: 16 << 20)
 
-    init() throws { try #require(ACPITables.write(to: ram.memory)) }
+    init(_ machine: Machine = .full) throws {
+      try #require(ACPITables.write(machine.platform(ram.memory.layout), to: ram.memory))
+    }
 
     func load<Value: FixedWidthInteger & BitwiseCopyable>(_ address: UInt64, as type: Value.Type) throws -> Value {
       try #require(ram.memory.load(address, as: type))
@@ -28,30 +30,58 @@ struct ACPITablesTests {
     }
   }
 
+  /// The machines for which tables are made.
+  enum Machine: CaseIterable, Sendable {
+    /// No APICs, no timers but the PIT.
+    case old
+    /// All there is, on 4 processors.
+    case full
+    /// As many processors as there may be, and a keyboard.
+    case largest
+
+    func platform(_ layout: GuestMemoryLayout) -> GuestPlatform {
+      var platform = GuestPlatform(layout: layout, processorCount: self == .old ? 1 : self == .full ? 4 : 1000)
+      guard self != .old else { return platform }
+      platform.hasAPICs = true
+      platform.hpetCapabilities = 0x8086_A201
+      platform.hasPowerManagementTimer = true
+      platform.hasKeyboardController = self == .largest
+      platform.processorSignature = 0x0005_0654
+      platform.processorFeatures = 0x0FAB_FBFF
+      return platform
+    }
+  }
+
   static func sum(_ bytes: some Sequence<UInt8>) -> UInt8 { bytes.reduce(0, &+) }
 
-  @Test("An operating system finds the tables, whole and with right checksums")
-  func chain() throws {
-    let tables = try Tables()
+  @Test("An operating system finds the tables, whole and with right checksums", arguments: Machine.allCases)
+  func chain(machine: Machine) throws {
+    let tables = try Tables(machine)
     let rsdp = try tables.rsdp()
     #expect(rsdp == ACPITables.rsdpAddress)
     let bytes = try #require(tables.ram.bytes(at: rsdp, count: 36))
     #expect(Self.sum(bytes.prefix(20)) == 0)
     #expect(Self.sum(bytes) == 0)
 
+    let names = machine == .old ? ["FACP"] : ["FACP", "APIC", "HPET"]
     let xsdt = try tables.load(rsdp + 24, as: UInt64.self)
+    let rsdt = UInt64(try tables.load(rsdp + 16, as: UInt32.self))
     let xsdtBytes = try tables.table(at: xsdt)
-    #expect(xsdtBytes.count == 36 + 8)
-    #expect(xsdtBytes.starts(with: Array("XSDT".utf8)))
-    let fadt = try tables.load(xsdt + 36, as: UInt64.self)
-    let fadtBytes = try tables.table(at: fadt)
-    #expect(fadtBytes.count == 244)
-    #expect(fadtBytes.starts(with: Array("FACP".utf8)))
+    let rsdtBytes = try tables.table(at: rsdt)
+    #expect(xsdtBytes.count == 36 + 8 * names.count && xsdtBytes.starts(with: Array("XSDT".utf8)))
+    #expect(rsdtBytes.count == 36 + 4 * names.count && rsdtBytes.starts(with: Array("RSDT".utf8)))
+    let listed = try names.indices.map { try tables.load(xsdt + 36 + UInt64($0) * 8, as: UInt64.self) }
+    for (index, name) in names.enumerated() {
+      #expect(try tables.load(rsdt + 36 + UInt64(index) * 4, as: UInt32.self) == UInt32(listed[index]))
+      #expect(try tables.table(at: listed[index]).starts(with: Array(name.utf8)))
+    }
+    let fadt = listed[0]
+    #expect(try tables.table(at: fadt).count == 244)
     let dsdt = try tables.load(fadt + 140, as: UInt64.self)
     #expect(try tables.load(fadt + 40, as: UInt32.self) == UInt32(dsdt))
     let dsdtBytes = try tables.table(at: dsdt)
     #expect(dsdtBytes.starts(with: Array("DSDT".utf8)))
-    for table in [xsdtBytes, fadtBytes, dsdtBytes] { #expect(Self.sum(table) == 0) }
+    for table in try [xsdtBytes, rsdtBytes, dsdtBytes] + listed.map(tables.table) { #expect(Self.sum(table) == 0) }
 
     let facs = UInt64(try tables.load(fadt + 36, as: UInt32.self))
     #expect(facs.isMultiple(of: 64))
@@ -60,7 +90,7 @@ struct ACPITablesTests {
 
     // No table is in RAM that the operating system may take for itself.
     let map = E820Map(tables.ram.memory.layout)
-    for address in [rsdp, xsdt, fadt, dsdt, dsdt + UInt64(dsdtBytes.count) - 1, facs] {
+    for address in [rsdp, xsdt, rsdt, dsdt, dsdt + UInt64(dsdtBytes.count) - 1, facs] + listed {
       let entry = map.first { address >= $0.address && address < $0.address + $0.byteCount }
       #expect(entry != nil && entry?.type != .memory, "\(address)")
     }
@@ -69,14 +99,45 @@ struct ACPITablesTests {
   @Test(
     "The FADT tells where the registers are",
     arguments: [
-      (46, 2, 9), (48, 4, 0), (56, 4, 0x600), (64, 4, 0x604), (76, 4, 0), (88, 1, 4), (89, 1, 2), (91, 1, 0),
-      (108, 1, 0x32), (109, 2, 0b101), (112, 4, 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10 | 1 << 12),
+      (46, 2, 9), (48, 4, 0), (56, 4, 0x600), (64, 4, 0x604), (76, 4, 0x608), (88, 1, 4), (89, 1, 2), (91, 1, 4),
+      (108, 1, 0x32), (109, 2, 0b101),
+      (112, 4, 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 12),
       (116, 4, 0x0100_0801), (120, 8, 0xCF9), (128, 1, 6), (132, 8, 0), (148, 4, 0x0200_2001), (152, 8, 0x600),
-      (160, 4, 0), (172, 4, 0x0200_1001), (176, 8, 0x604), (208, 4, 0),
+      (160, 4, 0), (172, 4, 0x0200_1001), (176, 8, 0x604), (208, 4, 0x0300_2001), (212, 8, 0x608),
     ] as [(Int, Int, UInt64)])
   func fadt(offset: Int, size: Int, value: UInt64) throws {
     let bytes = try Tables().table(at: ACPITables.fadtAddress)
     #expect(bytes[offset..<offset + size].reversed().reduce(0) { $0 << 8 | UInt64($1) } == value)
+  }
+
+  @Test("The FADT tells of no timer and of a keyboard controller where that is so")
+  func fadtDevices() throws {
+    let old = try Tables(.old).table(at: ACPITables.fadtAddress)
+    #expect(old[76..<80].allSatisfy { $0 == 0 } && old[91] == 0 && old[208..<220].allSatisfy { $0 == 0 })
+    #expect(old[113] & 1 == 0, "TMR_VAL_EXT")
+    #expect(old[109] == 0b101)
+    #expect(try Tables(.largest).table(at: ACPITables.fadtAddress)[109] == 0b111)
+  }
+
+  @Test("The MADT has every processor, the I/O APIC, two overrides and the NMI", arguments: [Machine.full, .largest])
+  func madt(machine: Machine) throws {
+    let bytes = try Tables(machine).table(at: ACPITables.madtAddress)
+    let count: UInt8 = machine == .full ? 4 : 64
+    #expect(bytes[36..<44] == [0, 0, 0xE0, 0xFE, 1, 0, 0, 0])
+    var entries: [[UInt8]] = []
+    var position = 44
+    while position < bytes.count {
+      try #require(bytes[position + 1] >= 2)
+      entries.append(Array(bytes[position..<position + Int(bytes[position + 1])]))
+      position += Int(bytes[position + 1])
+    }
+    #expect(position == bytes.count)
+    #expect(entries.prefix(Int(count)).elementsEqual((0..<count).map { [0, 8, $0, $0, 1, 0, 0, 0] }))
+    #expect(
+      Array(entries.dropFirst(Int(count))) == [
+        [1, 12, count, 0, 0, 0, 0xC0, 0xFE, 0, 0, 0, 0], [2, 10, 0, 0, 2, 0, 0, 0, 0, 0],
+        [2, 10, 0, 9, 9, 0, 0, 0, 0xD, 0], [4, 6, 0xFF, 0, 0, 1],
+      ])
   }
 
   /// The machine's ports, to which an operating system writes what the tables tell it to.
@@ -115,7 +176,8 @@ struct ACPITablesTests {
   @Test("A guest without the range of the ROM gets no tables")
   func tooSmall() {
     let ram = TestMemory(byteCount: 0xFF000)
-    #expect(!ACPITables.write(to: ram.memory))
+    #expect(!FirmwareTables.write(Machine.full.platform(ram.memory.layout), to: ram.memory))
+    #expect(!ACPITables.write(Machine.full.platform(ram.memory.layout), to: ram.memory))
     #expect(ram.bytes(at: 0, count: 0xFF000)!.allSatisfy { $0 == 0 })
   }
 
@@ -135,13 +197,22 @@ struct ACPITablesTests {
   @Test(
     "ACPICA disassembles the tables without a complaint, and compiles the result",
     .enabled(if: hasIASL, "iasl is not installed: install acpica-tools"),
-    arguments: [
-      ("DSDT", ACPITables.dsdtAddress), ("FACP", ACPITables.fadtAddress), ("XSDT", ACPITables.xsdtAddress),
-      ("FACS", ACPITables.facsAddress),
-    ])
-  func disassembly(name: String, address: UInt64) throws {
+    arguments: ["DSDT", "FACP", "XSDT", "RSDT", "FACS", "APIC", "HPET"], Machine.allCases)
+  func disassembly(name: String, machine: Machine) throws {
+    let addresses = [
+      "DSDT": ACPITables.dsdtAddress, "FACP": ACPITables.fadtAddress, "XSDT": ACPITables.xsdtAddress,
+      "RSDT": ACPITables.rsdtAddress, "FACS": ACPITables.facsAddress, "APIC": ACPITables.madtAddress,
+      "HPET": ACPITables.hpetAddress,
+    ]
+    let isThere = machine != .old || name != "APIC" && name != "HPET"
+    let tables = try Tables(machine)
+    let address = try #require(addresses[name])
+    guard isThere else {
+      #expect(try tables.load(address, as: UInt64.self) == 0)
+      return
+    }
     let directory = try TemporaryDirectory()
-    let table = try Tables().table(at: address)
+    let table = try tables.table(at: address)
     try directory.write(table, to: "\(name).aml")
     let disassembly = try directory.run("iasl -p \(name) -d \(name).aml")
     #expect(disassembly.status == 0)
@@ -150,16 +221,19 @@ struct ACPITablesTests {
     let source = try directory.read("\(name).dsl")
     #expect(!source.contains("Invalid"), "\(source)")
     #expect(!source.contains("Incorrect"), "\(source)")
+    let compilation = try directory.run("iasl -p again \(name).dsl")
+    #expect(compilation.status == 0, "\(compilation.output)")
     guard name == "DSDT" else { return }
 
-    let expected = [
+    #expect(compilation.output.contains("0 Errors, 0 Warnings"), "\(compilation.output)")
+    var expected = [
       "Name (_S5, Package (0x04)", "Device (PIC)", "Device (TMR)", "Device (RTC)", "Device (COM1)",
       #"EisaId ("PNP0000")"#, #"EisaId ("PNP0100")"#, #"EisaId ("PNP0B00")"#, #"EisaId ("PNP0501")"#,
       "0x03F8,             // Range Minimum", "{4}", "{8}",
     ]
+    if machine != .old { expected += ["Device (C000)", #""ACPI0007""#, "Device (HPET)", "0xFED00000"] }
+    if machine == .largest { expected += ["Device (C03F)", "Device (KBD)", #"EisaId ("PNP0303")"#] }
     for text in expected { #expect(source.contains(text), "\(text) in \(source)") }
-    let compilation = try directory.run("iasl -p again DSDT.dsl")
-    #expect(compilation.status == 0, "\(compilation.output)")
-    #expect(compilation.output.contains("0 Errors, 0 Warnings"), "\(compilation.output)")
+    #expect(source.contains("Device (C0") == (machine != .old))
   }
 }
