@@ -21,10 +21,12 @@ public struct Boot: Sendable {
 
   /// How the kernel is started.
   public var method: Method
-  /// The kernel, a bzImage.
+  /// The kernel, a bzImage or a Multiboot kernel.
   public var kernel: InputFile
   /// The initial RAM disk, if there is one.
   public var initrd: InputFile?
+  /// The modules of a Multiboot kernel, behind the initial RAM disk.
+  public var modules: [ModuleFile]
   /// The kernel's command line.
   public var commandLine: String
   /// The guest's memory.
@@ -41,16 +43,13 @@ public struct Boot: Sendable {
 
   /// Checks all that can be checked before anything is started.
   public init(
-    method: Method, kernel: InputFile, initrd: InputFile? = nil, commandLine: String = defaultCommandLine,
-    memory: MemorySize = .mebibytes(256), processorCount: Int = 1, isMetered: Bool = true, mapsOnDemand: Bool = false,
+    method: Method, kernel: InputFile, initrd: InputFile? = nil, modules: [ModuleFile] = [],
+    commandLine: String = defaultCommandLine, memory: MemorySize = .mebibytes(256), processorCount: Int = 1,
+    isMetered: Bool = true, mapsOnDemand: Bool = false,
     drill: String? = nil
   ) throws(LaunchProblem) {
-    if let control = commandLine.unicodeScalars.first(where: { $0.value < 0x20 || $0.value == 0x7f }) {
-      let number = String(0x100 + control.value, radix: 16, uppercase: true).dropFirst()
-      throw LaunchProblem(
-        "--append contains the control character U+00\(number)",
-        remedy: "A kernel command line is a single line of text.")
-    }
+    try Self.checkText(commandLine, of: "--append")
+    for module in modules { try Self.checkText(module.commandLine, of: "--module") }
     guard Self.memoryBounds.contains(memory) else {
       throw LaunchProblem(
         "--memory \(memory) is out of range",
@@ -64,6 +63,7 @@ public struct Boot: Sendable {
     self.method = method
     self.kernel = kernel
     self.initrd = initrd
+    self.modules = modules
     self.commandLine = commandLine
     self.memory = memory
     self.processorCount = processorCount
@@ -73,25 +73,35 @@ public struct Boot: Sendable {
     try checkPlacement()
   }
 
-  /// Checks the kernel's setup header, and that kernel, initrd and command line go into the guest's memory: the same
-  /// checks by the same code as in the hypervisor.
+  /// The guest command line of `kernel` if the user gives none: only Linux has to be told of its console.
+  public static func defaultCommandLine(of kernel: InputFile) throws(LaunchProblem) -> String {
+    try kernel.contents().withUnsafeBytes { KernelKind($0) } == .linux ? defaultCommandLine : ""
+  }
+
+  private static func checkText(_ text: String, of option: String) throws(LaunchProblem) {
+    guard let control = text.unicodeScalars.first(where: { $0.value < 0x20 || $0.value == 0x7f }) else { return }
+    let number = String(0x100 + control.value, radix: 16, uppercase: true).dropFirst()
+    throw LaunchProblem(
+      "\(option) contains the control character U+00\(number)",
+      remedy: "A command line is a single line of text.")
+  }
+
+  /// Checks the kernel's headers, and that kernel, modules and command line go into the guest's memory: the same checks by
+  /// the same code as in the hypervisor.
   private func checkPlacement() throws(LaunchProblem) {
     let bytes = try kernel.contents()
+    var sizes = BootModuleSizes()
+    for module in modules {
+      sizes.add(byteCount: module.file.size.bytes, commandLineByteCount: module.commandLine.utf8.count)
+    }
     // A closure that throws cannot be typed through withUnsafeBytes, so the message is passed out.
     let message: ErrorMessage? = bytes.withUnsafeBytes { bytes in
-      do throws(LinuxKernelError) {
-        let kernel = try LinuxKernel(bytes)
-        do throws(LinuxLoaderError) {
-          _ = try LinuxPlacement(
-            kernel: kernel, initrdByteCount: initrd?.size.bytes, commandLineByteCount: UInt64(commandLine.utf8.count),
-            layout: GuestMemoryLayout(byteCount: memory.bytes))
-        } catch {
-          return error.message
-        }
-      } catch {
-        return error.message
-      }
-      return nil
+      do throws(KernelLoaderError) {
+        try KernelLoader.check(
+          bytes, initrdByteCount: initrd?.size.bytes, modules: sizes, commandLineByteCount: commandLine.utf8.count,
+          layout: GuestMemoryLayout(byteCount: memory.bytes))
+        return nil
+      } catch { return error.message }
     }
     if let message { throw LaunchProblem("\(kernel.path): \(message)") }
   }
@@ -99,7 +109,7 @@ public struct Boot: Sendable {
   /// The memory of the emulated machine: the guest's, the modules as GRUB loads them, and Skep itself.
   var machineMemory: MemorySize {
     guard case .hypervisor = method else { return .mebibytes(memory.roundedUpMebibytes) }
-    let modules = kernel.size.bytes + (initrd?.size.bytes ?? 0)
+    let modules = modules.reduce(kernel.size.bytes + (initrd?.size.bytes ?? 0)) { $0 + $1.file.size.bytes }
     return .mebibytes(MemorySize(bytes: memory.bytes + modules).roundedUpMebibytes + 64)
   }
 
@@ -107,6 +117,7 @@ public struct Boot: Sendable {
   var files: [(path: String, file: InputFile)] {
     var files = [("/kernel", kernel)]
     if let initrd { files.append(("/initrd", initrd)) }
+    for (index, module) in modules.enumerated() { files.append(("/module\(index)", module.file)) }
     if case .hypervisor(let image) = method { files.append(("/skep.elf", image)) }
     return files
   }
@@ -128,13 +139,34 @@ public struct Boot: Sendable {
         "module2 /kernel kernel",
       ]
       if initrd != nil { lines.append("module2 /initrd initrd") }
+      for (index, module) in modules.enumerated() {
+        lines.append("module2 /module\(index) " + quoted("module=" + module.commandLine))
+      }
     case .native:
-      // An empty word stands for a second space.
-      let words = commandLine.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
-      lines = ["linux /kernel " + words.map(quoted).joined(separator: " ")]
-      if initrd != nil { lines.append("initrd /initrd") }
+      lines = nativeConfiguration
     }
     return (lines + ["boot", ""]).joined(separator: "\n")
+  }
+
+  /// GRUB's commands for the kernel itself.
+  private var nativeConfiguration: [String] {
+    let (kernelCommand, moduleCommand) =
+      switch try? kernel.contents().withUnsafeBytes({ KernelKind($0) }) {
+      case .multiboot(.one): ("multiboot", "module")
+      case .multiboot(.two): ("multiboot2", "module2")
+      case .linux, nil: ("linux", "initrd")
+      }
+    var lines = ["\(kernelCommand) /kernel " + words(of: commandLine)]
+    if initrd != nil { lines.append("\(moduleCommand) /initrd") }
+    for (index, module) in modules.enumerated() {
+      lines.append("\(moduleCommand) /module\(index) " + words(of: module.commandLine))
+    }
+    return lines
+  }
+
+  /// The words of a command line; an empty one stands for a second space.
+  private func words(of line: String) -> String {
+    line.split(separator: " ", omittingEmptySubsequences: false).map { quoted(String($0)) }.joined(separator: " ")
   }
 
   /// `word` as GRUB's script language takes it unchanged.

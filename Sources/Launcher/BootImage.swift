@@ -39,7 +39,7 @@ public struct BootImage: Sendable {
     let (output, status) = try await Tool.imageMaker.collect(
       [
         "--directory=\(Self.modules)", "--compress=no", "--fonts=", "--locales=", "--themes=",
-        "--install-modules=multiboot2 linux iso9660 biosdisk normal", "--output=\(path)",
+        "--install-modules=multiboot multiboot2 linux iso9660 biosdisk normal", "--output=\(path)",
       ] + files.map { "\($0.0)=\(escaped($0.1))" }, using: directory)
     guard status.isSuccess else {
       unlink(path.string)

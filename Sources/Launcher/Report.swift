@@ -10,6 +10,8 @@ public enum Report: Equatable, Sendable {
   case guest(String)
   /// A line of Skep's own panic report.
   case panic(String)
+  /// The exit status that the guest has asked for.
+  case status(UInt8)
   /// The run has ended; the last line.
   case end(RunEnd)
 
@@ -26,6 +28,9 @@ public enum Report: Equatable, Sendable {
     case "table": self = .table(text)
     case "guest": self = .guest(text)
     case "panic": self = .panic(text)
+    case "status":
+      guard let status = UInt8(text) else { return nil }
+      self = .status(status)
     case "end":
       guard let end = RunEnd(rawValue: text) else { return nil }
       self = .end(end)
@@ -38,6 +43,7 @@ public enum Report: Equatable, Sendable {
 public enum RunEnd: String, Equatable, Sendable, CaseIterable {
   case powerOff = "power-off"
   case reset
+  case exit
   case tripleFault = "triple-fault"
   case halted
   case stopped
@@ -48,7 +54,8 @@ public enum RunEnd: String, Equatable, Sendable, CaseIterable {
   public var status: ExitStatus {
     switch self {
     case .powerOff, .reset: .success
-    case .tripleFault, .halted, .stopped: .guestStopped
+    // The status that the guest has asked for is in a report of its own.
+    case .exit, .tripleFault, .halted, .stopped: .guestStopped
     case .error: .badInput
     case .panic: .emulatorDied
     }
@@ -59,6 +66,7 @@ public enum RunEnd: String, Equatable, Sendable, CaseIterable {
     switch self {
     case .powerOff: "The guest powered off"
     case .reset: "The guest reset itself"
+    case .exit: "The guest ended the run"
     case .tripleFault: "The guest was stopped: triple fault"
     case .halted: "The guest was stopped: halted with interrupts disabled, so for ever"
     case .stopped: "The guest was stopped"

@@ -27,8 +27,8 @@ public struct Run: Sendable {
     self.log = log
   }
 
-  /// Runs to the end and returns the status to exit with; throws a ``LaunchProblem`` if there is something to explain.
-  public func execute() async throws -> ExitStatus {
+  /// Runs to the end and returns the status to exit with, an ``ExitStatus`` or the guest's own; throws a ``LaunchProblem`` if there is something to explain.
+  public func execute() async throws -> Int32 {
     let progress = Progress()
     let signals = try Signals()
     try await emulator.check()
@@ -40,7 +40,7 @@ public struct Run: Sendable {
       try await BootImage(boot).write(to: directory.file("boot.iso"), using: directory)
     } catch {
       // Ctrl-C at a terminal reaches the image maker too.
-      if signals.next() != nil { return .interrupted }
+      if signals.next() != nil { return ExitStatus.interrupted.rawValue }
       throw error
     }
     progress.step(
@@ -92,14 +92,14 @@ public struct Run: Sendable {
   private func conclude(
     _ session: Session, _ cause: Session.Cause, _ status: TerminationStatus, _ progress: Progress,
     _ directory: TemporaryDirectory
-  ) throws -> ExitStatus {
+  ) throws -> Int32 {
     switch cause {
     case .interrupted:
       progress.step("Ended by the user")
-      return .interrupted
+      return ExitStatus.interrupted.rawValue
     case .scriptOver:
       progress.step("The expected text was seen")
-      return .success
+      return ExitStatus.success.rawValue
     case .timedOut:
       let awaited = session.script.awaited.map { ", still waiting for \"\($0)\"" } ?? ""
       throw LaunchProblem("the run was ended after \(limit!)\(awaited)", status: .timedOut)
@@ -112,15 +112,14 @@ public struct Run: Sendable {
     return try conclude(end, session.reports, awaited: session.script.awaited, progress)
   }
 
-  private func conclude(_ end: RunEnd, _ reports: [Report], awaited: String?, _ progress: Progress) throws -> ExitStatus
-  {
+  private func conclude(_ end: RunEnd, _ reports: [Report], awaited: String?, _ progress: Progress) throws -> Int32 {
     var errors: [String] = []
     for report in reports {
       switch report {
       case .guest(let line), .panic(let line): progress.plain(line)
       case .error(let text): errors.append(text)
       case .table(let line): _ = try FileDescriptor.standardOutput.writeAll((line + "\n").utf8)
-      case .note, .end: continue
+      case .note, .status, .end: continue
       }
     }
     if end == .error || !errors.isEmpty {
@@ -130,7 +129,8 @@ public struct Run: Sendable {
     if let awaited, end.status == .success {
       throw LaunchProblem("the run ended before \"\(awaited)\" was seen", status: .textNotSeen)
     }
-    return end.status
+    for case .status(let status) in reports where end == .exit { return Int32(status) }
+    return end.status.rawValue
   }
 
   private func deadEmulator(_ status: TerminationStatus, _ log: String, _ output: String) -> LaunchProblem {

@@ -7,6 +7,8 @@ public enum GuestStop: Sendable {
   case powerOff
   /// It restarted its machine.
   case reset(ResetSource)
+  /// It ended the run with an exit status of its own.
+  case exit(status: UInt8)
   /// Its processor shut down: an exception could not be delivered, nor the double fault that followed.
   case tripleFault
   /// It halted its processor with interrupts off, and nothing can wake it.
@@ -33,6 +35,7 @@ extension GuestStop {
     switch self {
     case .powerOff: "power-off"
     case .reset: "reset"
+    case .exit: "exit"
     case .tripleFault: "triple-fault"
     case .haltedForEver: "halted"
     case .eptMisconfiguration: "panic"
@@ -52,6 +55,9 @@ extension GuestStop {
       case .resetControlRegister: output.write("port 0xcf9")
       case .initialize: output.write("an INIT of the bootstrap processor")
       }
+    case .exit(let status):
+      output.write("the guest ended the run with exit status ")
+      output.write(decimal: UInt64(status))
     case .tripleFault: output.write("the guest's processor shut down after a triple fault")
     case .haltedForEver: output.write("the guest halted its processor with RFLAGS.IF = 0; nothing can wake it")
     case .missingMemory(let address, let qualification):

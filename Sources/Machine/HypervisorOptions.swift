@@ -39,6 +39,21 @@ public struct HypervisorOptions {
     }
   }
 
+  /// The command line of a module, by the string that came with it: one word, `module=…`, like those of the image's own
+  /// command line; nil if it is another module of Skep's.
+  ///
+  /// It lies in the memory of the string, which is changed.
+  public static func moduleCommandLine(_ string: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer? {
+    // Other strings stay as they are: they are names.
+    let name: StaticString = "module="
+    let start = UnsafeRawBufferPointer(string).dropFirst(string.first == quotationMark ? 1 : 0)
+    guard start.starts(with: UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) else {
+      return nil
+    }
+    var position = 0
+    return nextWord(in: string, at: &position).flatMap { value(of: name, in: $0) }
+  }
+
   /// The word at or after `position`, rewritten in place, and `position` moved behind it.
   private static func nextWord(
     in line: UnsafeMutableRawBufferPointer, at position: inout Int

@@ -158,6 +158,7 @@ public struct VirtualProcessor: ~Copyable {
     if let request = machine.pointee.bus.request {
       switch request {
       case .powerOff: return .stopped(.powerOff)
+      case .exit(let status): return .stopped(.exit(status: status))
       case .reset(let source): return .stopped(.reset(source))
       }
     }

@@ -4,14 +4,23 @@ import Launcher
 
 /// The options that say what is booted: the same for `skep run` and `skep image`.
 struct GuestOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The kernel: a Linux bzImage for x86-64.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("The kernel: a Linux bzImage for x86-64, or an image for Multiboot 1 or 2.", valueName: "file"))
   var kernel: String
 
-  @Option(help: ArgumentHelp("The initial RAM disk.", valueName: "file"))
+  @Option(help: ArgumentHelp("The initial RAM disk; a Multiboot kernel's first module.", valueName: "file"))
   var initrd: String?
 
-  @Option(help: ArgumentHelp("The kernel's command line.", valueName: "text"))
-  var append = Boot.defaultCommandLine
+  @Option(
+    help: ArgumentHelp(
+      "A module of a Multiboot kernel, with its command line behind the first space; may be repeated.",
+      valueName: "file arguments"))
+  var module: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "The kernel's command line (default for Linux: \(Boot.defaultCommandLine)).", valueName: "text"))
+  var append: String?
 
   @Option(help: ArgumentHelp("The guest's memory: bytes, or a number with K, M or G.", valueName: "size"))
   var memory = MemorySize.mebibytes(256)
@@ -36,9 +45,14 @@ struct GuestOptions: ParsableArguments {
   func boot(native: Bool = false) throws -> Boot {
     let kernel = try InputFile(kernel, role: "kernel")
     let initrd = try initrd.map { try InputFile($0, role: "initrd") }
+    let modules = try module.map { text in
+      let parts = text.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      return ModuleFile(try InputFile(parts[0], role: "module"), commandLine: parts.count > 1 ? parts[1] : "")
+    }
     return try Boot(
-      method: native ? .native : .hypervisor(hypervisorImage()), kernel: kernel, initrd: initrd, commandLine: append,
-      memory: memory, processorCount: cpus, isMetered: metered, mapsOnDemand: onDemand, drill: drill)
+      method: native ? .native : .hypervisor(hypervisorImage()), kernel: kernel, initrd: initrd, modules: modules,
+      commandLine: append ?? Boot.defaultCommandLine(of: kernel), memory: memory, processorCount: cpus,
+      isMetered: metered, mapsOnDemand: onDemand, drill: drill)
   }
 
   /// The image named by the option, or the one built in the package that this program was built in.

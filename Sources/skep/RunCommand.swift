@@ -5,7 +5,7 @@ import Launcher
 struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
-    abstract: "Boot a Linux kernel as a guest of Skep in the Bochs emulator.",
+    abstract: "Boot a Linux or Multiboot kernel as a guest of Skep in the Bochs emulator.",
     discussion: """
       The guest's console is this terminal; Ctrl-A X ends the run, Ctrl-A Ctrl-A types a Ctrl-A. With --expect, \
       standard input is not read, and the run ends when the last text has been seen, unless a --send belongs to it.
@@ -13,9 +13,11 @@ struct RunCommand: AsyncParsableCommand {
       EXAMPLES:
         skep run --kernel vmlinuz --initrd initrd.img
         skep run --kernel vmlinuz --append "console=ttyS0 root=/dev/ram0" --memory 512M
+        skep run --kernel test.elf --module 'data.txt its command line'
         skep run --kernel vmlinuz --initrd initrd.img --expect '# ' --send 'poweroff\\n' --timeout 5m
 
       EXIT STATUS:
+      A guest that writes a value to port 0xf4 ends the run with the status 2 * value + 1, modulo 256. Otherwise:
       \(ExitStatus.allCases.map { "  \($0.rawValue)\t\($0.summary)" }.joined(separator: "\n"))
       """)
 
@@ -50,7 +52,7 @@ struct RunCommand: AsyncParsableCommand {
       boot: try guest.boot(native: native), emulator: Emulator(model: cpuModel, startTime: startTime),
       script: try script(), limit: timeout, log: log)
     let status = try await run.execute()
-    if status != .success { throw ExitCode(status.rawValue) }
+    if status != ExitStatus.success.rawValue { throw ExitCode(status) }
   }
 
   private func script() throws -> ConsoleScript {

@@ -1,4 +1,5 @@
 // Reads every port in every size, and writes 0 to it: nothing stops the guest, and the serial port works afterwards.
+// The port 0xf4 is left out, which is there to stop the guest.
 #include "guest.inc"
 guest:
   call set_up
@@ -14,10 +15,14 @@ guest:
   xor %ebx, %ebx
 2:
   mov %ebx, %edx
+  lea -0xF1(%edx), %eax
+  cmp $3, %eax
+  jbe 3f
   xor %eax, %eax
   out %al, %dx
   out %ax, %dx
   out %eax, %dx
+3:
   inc %ebx
   cmp $0x10000, %ebx
   jne 2b

@@ -9,7 +9,7 @@ import Testing
   @Test func `a port without a device reads all ones and ignores writes`() {
     let claimed: Set<UInt16> = Set(
       [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x61, 0x71, 0x92, 0xcf9]
-        + Array(0x40...0x42) + Array(0x3f8...0x3ff) + Array(0x600...0x605))
+        + [0x511] + Array(0x40...0x42) + Array(0x3f8...0x3ff) + Array(0x600...0x605))
     withBus { bus in
       for port in UInt16(0)...0xffff where !claimed.contains(port) {
         #expect(bus.read(port: port, size: .byte, at: 0) == 0xff)
@@ -53,6 +53,24 @@ import Testing
     }
   }
 
+  @Test func `fw_cfg is selected by a word and read by bytes`() {
+    withBus { bus in
+      func item(_ key: UInt32) -> [UInt32] {
+        bus.write(port: 0x510, size: .word, value: key, at: 0)
+        return (0..<4).map { _ in bus.read(port: 0x511, size: .byte, at: 0) }
+      }
+      let signature = item(0)
+      #expect(signature == "QEMU".utf8.map { UInt32($0) })
+      let processors = item(5)
+      #expect(processors == [1, 0, 0, 0])
+      // A byte selects nothing.
+      bus.write(port: 0x510, size: .word, value: 0, at: 0)
+      bus.write(port: 0x510, size: .byte, value: 5, at: 0)
+      let first = bus.read(port: 0x511, size: .byte, at: 0)
+      #expect(first == 0x51)
+    }
+  }
+
   /// Writes of a byte, in order, and what the guest has asked for after them.
   @Test(
     arguments: [
@@ -73,6 +91,10 @@ import Testing
       ([(0x605, 0x30)], nil),
       ([(0x605, 0x14)], nil),
       ([(0x604, 0x34)], nil),
+      ([(0xf4, 0x10)], .exit(status: 0x21)),
+      ([(0xf5, 0x10)], nil),
+      ("Shutdown".utf8.map { (0x8900, UInt32($0)) }, .powerOff),
+      ("Shutdow".utf8.map { (0x8900, UInt32($0)) }, nil),
       ([(0x605, 0x34), (0x64, 0xfe)], .powerOff),
     ] as [([(UInt16, UInt32)], MachineRequest?)])
   func `requests to the machine`(writes: [(UInt16, UInt32)], request: MachineRequest?) {

@@ -61,6 +61,19 @@ package struct Multiboot2 {
     return result
   }
 
+  /// Calls `body` with the bytes of each module and its string, which is Skep's to change.
+  package func forEachModule(_ body: (UnsafeRawBufferPointer, UnsafeMutableRawBufferPointer) -> Void) {
+    forEachTag { type, tag in
+      guard type == 3, tag.count >= 17 else { return }
+      let first = UInt(tag.load(fromByteOffset: 8, as: UInt32.self))
+      let last = UInt(tag.load(fromByteOffset: 12, as: UInt32.self))
+      let text = UnsafeRawBufferPointer(rebasing: tag[16..<tag.count - 1])
+      body(
+        UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: first), count: Int(last - first)),
+        UnsafeMutableRawBufferPointer(mutating: text))
+    }
+  }
+
   /// Calls `body` with each range of physical memory that is RAM and free for use.
   package func forEachAvailableRange(_ body: (Range<UInt64>) -> Void) {
     forEachTag { type, tag in

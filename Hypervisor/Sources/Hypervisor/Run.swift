@@ -77,6 +77,10 @@ func finish<P: VMXProcessor>(
   guest.pointee.writeCosts()
   switch stop {
   case .powerOff, .reset: break
+  case .exit(let status):
+    var output = ReportPort(lineStart: "skep: status ")
+    output.write(decimal: UInt64(status))
+    output.write("\n")
   default:
     var output = ReportPort(lineStart: "skep: guest ")
     stop.write(to: &output)

@@ -72,7 +72,7 @@ private func runGuest(
   let support = requireSupport(BareMetalProcessor(), options)
   let guest = allocation.guest
   let memory = GuestMemory(base: pointer(to: guest.lowerBound), byteCount: guest.upperBound - guest.lowerBound)
-  let entry = loadLinux(multiboot, options, into: memory)
+  let entry = loadKernel(multiboot, options, into: memory)
   let hostClock = HostClock.measure()
   startProcessors(options.processorCount, multiboot, hostClock)
 
@@ -140,22 +140,19 @@ private func requireSupport<P: VMXProcessor>(_ processor: P, _ options: Hypervis
 }
 
 /// Puts the kernel of the boot modules into the guest's memory, or ends the run with what is wrong.
-private func loadLinux(_ multiboot: Multiboot2, _ options: HypervisorOptions, into memory: GuestMemory) -> LinuxEntry {
+private func loadKernel(_ multiboot: Multiboot2, _ options: HypervisorOptions, into memory: GuestMemory) -> GuestEntry {
   guard let kernel = multiboot.module(named: "kernel") else {
     fail("the boot loader gave no module named \"kernel\"; name it in GRUB's \"module2\" command")
   }
-  // The first megabyte is what firmware would have left: nothing but the tables.
-  memory.base.initializeMemory(as: UInt8.self, repeating: 0, count: 1 << 20)
-  _ = BIOSDataArea.write(to: memory)
-  _ = ACPITables.write(to: memory)
-  let parsed: LinuxKernel
-  do throws(LinuxKernelError) {
-    parsed = try LinuxKernel(kernel)
-  } catch { fail(error.message) }
-  do throws(LinuxLoaderError) {
-    return try LinuxLoader.load(
-      parsed, initrd: multiboot.module(named: "initrd"), commandLine: options.append, rsdp: ACPITables.rsdpAddress,
-      into: memory)
+  var files = BootFiles(kernel: kernel, initrd: multiboot.module(named: "initrd"), commandLine: options.append)
+  multiboot.forEachModule { contents, string in
+    guard let commandLine = HypervisorOptions.moduleCommandLine(string) else { return }
+    if !files.modules.append(BootModule(contents: contents, commandLine: commandLine)) {
+      fail(KernelLoaderError.tooManyModules.message)
+    }
+  }
+  do throws(KernelLoaderError) {
+    return try KernelLoader.load(files, on: GuestPlatform(layout: memory.layout), into: memory)
   } catch { fail(error.message) }
 }
 

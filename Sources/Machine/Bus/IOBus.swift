@@ -15,6 +15,8 @@ public struct IOBus: ~Copyable {
   private var keyboard = KeyboardController()
   private var pci = PCIConfigurationPorts()
   private var power = ACPIPowerManagement()
+  private var firmware: FirmwareConfiguration
+  private var shutdown = ShutdownPort()
   private var now: MachineTime = 0
 
   /// When ``advance(to:)`` has something to do; `MachineTime.max` if it has not.
@@ -36,9 +38,12 @@ public struct IOBus: ~Copyable {
   ///     the bus.
   ///   - start: the time of day at the guest's start.
   ///   - memorySize: bytes of guest memory below 4 GiB.
+  ///   - processorCount: how many processors the guest has.
   public init(
-    transmitStorage: UnsafeMutableBufferPointer<UInt8>, startingAt start: CalendarTime, memorySize: UInt64
+    transmitStorage: UnsafeMutableBufferPointer<UInt8>, startingAt start: CalendarTime, memorySize: UInt64,
+    processorCount: UInt16 = 1
   ) {
+    firmware = FirmwareConfiguration(memorySize: memorySize, processorCount: processorCount)
     clock = Clock146818(startingAt: start, memorySize: memorySize)
     serial = UART16550A(queue: TransmitQueue(storage: transmitStorage))
     setLine(Self.timerLine, timer.interruptLine)
@@ -200,6 +205,9 @@ public struct IOBus: ~Copyable {
   @inline(never)
   private mutating func writeBytes(_ port: UInt16, _ size: IOSize, _ value: UInt32) {
     if port == 0xcf8 && size == .doubleword { return pci.writeAddress(value) }
+    if port == FirmwareConfiguration.selectorPort && size == .word {
+      return firmware.select(UInt16(truncatingIfNeeded: value))
+    }
     for index in 0..<UInt16(size.rawValue) {
       writeByte(port &+ index, UInt8(truncatingIfNeeded: value >> UInt32(8 &* index)))
     }
@@ -215,6 +223,7 @@ public struct IOBus: ~Copyable {
     case 0x92: return system.portA
     case 0x3f8...0x3ff:
       return readSerial(port & 7)
+    case FirmwareConfiguration.dataPort: return firmware.readData()
     case 0x600...0x605: return power.read(offset: port &- ACPIPowerManagement.port)
     case 0xcf9: return system.resetControl
     default: return 0xff
@@ -232,10 +241,12 @@ public struct IOBus: ~Copyable {
     case 0x70: clock.write(port: port, value: value, at: now)
     case 0x71: writeClock(value)
     case 0x92: if system.writePortA(value) { ask(for: .reset(.systemControlPortA)) }
+    case DebugExitPort.port: ask(for: .exit(status: DebugExitPort.status(for: value)))
     case 0x3f8...0x3ff: writeSerial(port & 7, value)
     case 0x600...0x605:
       if power.write(offset: port &- ACPIPowerManagement.port, value: value) { ask(for: .powerOff) }
     case 0xcf9: if system.writeResetControl(value) { ask(for: .reset(.resetControlRegister)) }
+    case ShutdownPort.port: if shutdown.write(value) { ask(for: .powerOff) }
     default: break
     }
   }

@@ -5,6 +5,8 @@ public enum MachineRequest: Equatable, Sendable {
   case powerOff
   /// A restart of the machine, by the named register.
   case reset(ResetSource)
+  /// The end of the run with an exit status, by ``DebugExitPort``.
+  case exit(status: UInt8)
 }
 
 /// The register by which a guest restarts its machine.
