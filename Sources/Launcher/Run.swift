@@ -107,7 +107,9 @@ public struct Run: Sendable {
     }
     let log = directory.file("bochs.log").tail(16384)
     var end = session.end
-    if end == nil, case .native = boot.method, log.contains("soft power off") { end = .powerOff }
+    if end == nil, case .native = boot.method, log.contains("soft power off") || log.contains("Shutdown port") {
+      end = .powerOff
+    }
     guard let end else { throw deadEmulator(status, log, directory.file("output").tail(4096)) }
     return try conclude(end, session.reports, awaited: session.script.awaited, progress)
   }

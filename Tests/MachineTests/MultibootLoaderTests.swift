@@ -38,7 +38,8 @@ struct MultibootLoaderTests {
       return try module.contents.withUnsafeBytes { contents in
         try Array(module.text.utf8).withUnsafeBytes { text in
           var list = list
-          #expect(list.append(BootModule(contents: contents, commandLine: text)))
+          let hasRoom = list.append(BootModule(contents: contents, commandLine: text))
+          #expect(hasRoom)
           return try withModules(Array(modules.dropFirst()), list, body)
         }
       }

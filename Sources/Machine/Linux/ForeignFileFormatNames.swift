@@ -46,8 +46,12 @@ extension ForeignFileFormat {
   /// What the user can do to get a bzImage.
   public var remedy: StaticString {
     switch self {
+    case .elf(machine: 3): "It has no Multiboot header; for Linux, give a bzImage for x86-64."
     case .elf(machine: 62):
-      "If it is a vmlinux, give the bzImage of the same build: arch/x86/boot/bzImage, or /boot/vmlinuz-* as installed."
+      """
+      It has no Multiboot header. If it is a vmlinux, give the bzImage of the same build: arch/x86/boot/bzImage, or \
+      /boot/vmlinuz-* as installed.
+      """
     case .gzip, .bzip2, .xz, .zstd, .lz4:
       "Decompress it first, and give it as the kernel if a bzImage comes out; an initramfs goes to --initrd."
     case .cpio: "It looks like an initramfs: give it with --initrd, and a bzImage with --kernel."

@@ -10,6 +10,7 @@ entry:
   mov %eax, %ebp
   pushf
   pop %ecx
+  call set_up_serial
   TELL "magic", %ebp
   TELL "eflags", %ecx
   mov %cr0, %ecx

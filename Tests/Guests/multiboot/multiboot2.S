@@ -9,10 +9,9 @@ header:
   .long 24, 1, 3, 6, 15
   .short 6, 0
   .long 8
-  // A framebuffer would be welcome.
-  .short 5, 1
-  .long 20, 1024, 768, 32
-  .balign 8
+  // EFI's boot services would be welcome.
+  .short 7, 1
+  .long 8
   .short 0, 0
   .long 8
 header_end:
@@ -21,6 +20,7 @@ header_end:
 entry:
   mov $stack_top, %esp
   mov %eax, %ebp
+  call set_up_serial
   TELL "magic", %ebp
   mov %cr0, %ecx
   TELL "cr0", %ecx
