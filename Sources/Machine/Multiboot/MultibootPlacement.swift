@@ -81,7 +81,7 @@ public struct MultibootPlacement: Equatable, Sendable {
     let isAllowed = linked.lowerBound >= relocation.lowest && linked.upperBound - 1 <= relocation.highest
     if isPreferred, isAllowed, memory.contains(linked) { return 0 }
     let size = linked.upperBound - linked.lowerBound
-    guard
+    guard relocation.lowest <= relocation.highest,
       let start = memory.place(
         size, within: UInt64(relocation.lowest)..<UInt64(relocation.highest) + 1,
         alignment: UInt64(max(relocation.alignment, 1)), fromTop: relocation.preference == 2)
