@@ -43,7 +43,7 @@ let package = Package(
     .target(
       name: "Launcher",
       dependencies: [
-        "Machine",
+        "Machine", "VMX",
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],

@@ -1,4 +1,5 @@
 import Machine
+import VMX
 import SystemPackage
 
 /// What is booted: the files, the command lines and the amount of memory.
@@ -33,6 +34,10 @@ public struct Boot: Sendable {
   public var memory: MemorySize
   /// How many processors the guest has, and the machine too, since each of the guest's has one to itself.
   public var processorCount: Int
+  /// Whether the guest's local APICs have x2APIC mode.
+  public var hasX2APIC = true
+  /// The optional controls that Skep uses where the processor has them.
+  public var optionalControls = OptionalControls.all
   /// Whether Skep counts exits, VMREADs, VMWRITEs and instructions.
   public var isMetered: Bool
   /// Whether Skep maps guest memory page by page when it is first touched, instead of all at the start.
@@ -130,7 +135,8 @@ public struct Boot: Sendable {
       // GRUB writes a word with a space in it as "append=…", with \ before each ", ' and \: HypervisorOptions knows.
       let words =
         [
-          "memory=\(memory.bytes)", "cpus=\(processorCount)", "console=com1", "report=com2",
+          "memory=\(memory.bytes)", "cpus=\(processorCount)", "x2apic=\(hasX2APIC ? 1 : 0)",
+          "controls=\(optionalControls.rawValue)", "console=com1", "report=com2",
           "metered=\(isMetered ? 1 : 0)",
           "on-demand=\(mapsOnDemand ? 1 : 0)",
         ] + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]

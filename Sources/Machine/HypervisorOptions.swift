@@ -10,6 +10,8 @@ public struct HypervisorOptions {
   public private(set) var memory: UInt64?
   /// How many processors the guest has; 1 unless the line says something else.
   public private(set) var processorCount: UInt64 = 1
+  /// Whether the guest's local APICs have x2APIC mode.
+  public private(set) var hasX2APIC = true
   /// The controls that help with the local APIC and its timer, to be used where the processor has them.
   public private(set) var optionalControls = OptionalControls.all
   /// Whether to count what each exit costs.
@@ -30,6 +32,7 @@ public struct HypervisorOptions {
       if let value = Self.value(of: "append=", in: word) { append = value }
       if let value = Self.value(of: "memory=", in: word) { memory = Self.number(value) }
       if let value = Self.value(of: "cpus=", in: word) { processorCount = Self.number(value) ?? 1 }
+      if let value = Self.value(of: "x2apic=", in: word) { hasX2APIC = Self.number(value) != 0 }
       if let value = Self.value(of: "controls=", in: word), let bits = Self.number(value) {
         optionalControls = OptionalControls(rawValue: UInt8(truncatingIfNeeded: bits))
       }

@@ -157,13 +157,8 @@ extension VirtualProcessor {
   mutating func finish<P: VMXProcessor>(_ effect: LocalAPICEffect, _ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
     switch effect {
     case .none: return nil
-    case .deadlineChanged:
-      if vcpu.options.contains(.activateVMXPreemptionTimer) {
-        // Without a deadline, the loop does not set the timer.
-        if localAPIC.nextDeadline == .max { vcpu.setPreemptionTimer(until: .max) }
-        return nil
-      }
-      return .deadlineChanged
+    // The loop sets the VMX-preemption timer.
+    case .deadlineChanged: return vcpu.options.contains(.activateVMXPreemptionTimer) ? nil : .deadlineChanged
     default: return finishRare(effect, &vcpu)
     }
   }
@@ -173,7 +168,6 @@ extension VirtualProcessor {
     if case .baseChanged = effect {
       cpuid.setLocalAPICEnabled(localAPIC.mode != .disabled)
       vcpu.setLocalAPICMode(localAPIC.mode)
-      vcpu.setPreemptionTimer(until: localAPIC.nextDeadline)
       localAPICMoved()
     }
     perform(effect)

@@ -61,7 +61,9 @@ public struct VirtualProcessor: ~Copyable {
       if needsAttention || vcpu.needsEventPreparation {
         if let request = prepare(&vcpu) { return request }
       }
-      if localAPIC.nextDeadline != .max { vcpu.setPreemptionTimer(until: localAPIC.nextDeadline) }
+      if localAPIC.nextDeadline != .max || vcpu.isPreemptionTimerActive {
+        vcpu.setPreemptionTimer(until: localAPIC.nextDeadline)
+      }
       switch vcpu.run(eptGeneration: machine.pointee.tables.generation) {
       case .cpuid: emulateCPUID(&vcpu)
       case .io(let access):

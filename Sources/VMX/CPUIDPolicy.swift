@@ -9,6 +9,8 @@ public struct CPUIDPolicy: Sendable {
   public var tscFrequency: UInt32
   /// Whether the guest has a local APIC, with x2APIC mode and a TSC-deadline timer.
   public var hasLocalAPIC: Bool
+  /// Whether that local APIC has x2APIC mode.
+  public var hasX2APIC = true
   /// The x2APIC ID of the logical processor, below `logicalProcessorCount`; shown with a local APIC.
   public var apicID: UInt32
   /// The number of logical processors, 1 to 255, which the guest sees as the cores of one package; shown with a local
@@ -85,7 +87,12 @@ public struct CPUIDPolicy: Sendable {
   }
 
   /// What Skep emulates of CPUID.01H:ECX, so that the guest has it on every processor.
-  private var emulatedECX: CPUIDFeature.Leaf1ECX { hasLocalAPIC ? [.hypervisor, .x2APIC, .tscDeadline] : .hypervisor }
+  private var emulatedECX: CPUIDFeature.Leaf1ECX {
+    var emulated: CPUIDFeature.Leaf1ECX = .hypervisor
+    if hasLocalAPIC { emulated.insert(.tscDeadline) }
+    if hasLocalAPIC && hasX2APIC { emulated.insert(.x2APIC) }
+    return emulated
+  }
 
   /// What Skep emulates of CPUID.01H:EDX, likewise; HTT is that there are several logical processors.
   private var emulatedEDX: CPUIDFeature.Leaf1EDX {

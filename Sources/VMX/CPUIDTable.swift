@@ -80,6 +80,7 @@ public struct CPUIDTable {
     if leaf <= highestBasicLeaf { return Int(leaf) }
     if leaf & ~0xF == 0x8000_0000 && leaf <= highestExtendedLeaf { return Slot.extended + Int(leaf & 0xF) }
     if leaf &- 0x4000_0000 <= 0x10 { return Slot.hypervisor + Int(leaf & 0x1F) }
+    if leaf & ~1 == 0x4000_0100 { return Slot.kvm + Int(leaf & 1) }
     return Int(highestBasicLeaf)
   }
 
@@ -142,6 +143,11 @@ public struct CPUIDTable {
     let skep: UInt32 = 0x7065_6B53
     entries[Slot.hypervisor] = CPUIDResult(eax: 0x4000_0010, ebx: skep, ecx: skep, edx: skep)
     entries[Slot.hypervisor + 0x10].eax = policy.tscFrequency
+    // "KVMKVMKVM", with no features: Linux uses x2APIC mode without interrupt remapping under hypervisors only that it
+    // knows ("KVM CPUID bits" of its documentation), and looks for them in steps of 100H.
+    if policy.hasLocalAPIC && policy.hasX2APIC {
+      entries[Slot.kvm] = CPUIDResult(eax: 0x4000_0101, ebx: 0x4B4D_564B, ecx: 0x564B_4D56, edx: 0x0000_004D)
+    }
   }
 
   /// The bits of CR4 for which `entries` show the feature.
@@ -178,6 +184,7 @@ public struct CPUIDTable {
     @usableFromInline static var basic: Int { 0 }
     @usableFromInline static var highestBasicLeaf: UInt32 { 0xD }
     @usableFromInline static var hypervisor: Int { 0x10 }
+    @usableFromInline static var kvm: Int { 0x28 }
     @usableFromInline static var extended: Int { 0x30 }
     @usableFromInline static var highestExtendedLeaf: UInt32 { 0x8000_0008 }
     @usableFromInline static var leaf4: Int { 0x40 }

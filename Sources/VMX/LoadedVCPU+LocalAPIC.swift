@@ -79,6 +79,10 @@ extension LoadedVCPU {
     state.msrBitmaps.setX2APICPassThrough(mode == .x2APIC ? options : [])
   }
 
+  /// Whether a VM entry starts the VMX-preemption timer.
+  @inlinable
+  public var isPreemptionTimerActive: Bool { state.pinBasedControls.contains(.activateVMXPreemptionTimer) }
+
   /// Makes the guest exit when the host's time-stamp counter reaches `deadline`, or at once if it has; nothing is there
   /// to be reached at the greatest number.
   ///

@@ -28,6 +28,15 @@ struct GuestOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The guest's processors: 1 to 8, each on one of the machine's own.", valueName: "count"))
   var cpus = 1
 
+  @Flag(inversion: .prefixedNo, help: "Give the guest's local APICs x2APIC mode.")
+  var x2apic = true
+
+  @Option(
+    help: ArgumentHelp(
+      "A control that Skep is not to use although the processor has it, or what needs it; may be repeated.",
+      valueName: "control"))
+  var without: [OptionalControlName] = []
+
   @Option(help: ArgumentHelp("The hypervisor's image; build/skep.elf if not given.", valueName: "file"))
   var hypervisor: String?
 
@@ -49,10 +58,13 @@ struct GuestOptions: ParsableArguments {
       let parts = text.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
       return ModuleFile(try InputFile(parts[0], role: "module"), commandLine: parts.count > 1 ? parts[1] : "")
     }
-    return try Boot(
+    var boot = try Boot(
       method: native ? .native : .hypervisor(hypervisorImage()), kernel: kernel, initrd: initrd, modules: modules,
       commandLine: append ?? Boot.defaultCommandLine(of: kernel), memory: memory, processorCount: cpus,
       isMetered: metered, mapsOnDemand: onDemand, drill: drill)
+    boot.hasX2APIC = x2apic
+    for name in without { boot.optionalControls.remove(name.control) }
+    return boot
   }
 
   /// The image named by the option, or the one built in the package that this program was built in.

@@ -40,9 +40,11 @@ struct GuestRun: ~Copyable {
   let apicAccessPage: PhysicalAddress
   let processors: UnsafeMutablePointer<ProcessorMemory>
   let processorCount: Int
-  let entry: LinuxEntry
+  let entry: GuestEntry
   /// The check that is to fail on the first processor; empty for none.
   let drill: UnsafeRawBufferPointer
+  /// Whether the guest's local APICs have x2APIC mode.
+  let hasX2APIC: Bool
   /// Used with the machine's lock held.
   var console = Console()
   private let stopped = Atomic<Bool>(false)
@@ -51,7 +53,7 @@ struct GuestRun: ~Copyable {
   init(
     machine: UnsafeMutablePointer<VirtualMachine>, support: VMXSupport, hostClock: HostClock, eptPointer: EPTPointer,
     tscOffset: UInt64, apicAccessPage: PhysicalAddress, processors: UnsafeMutablePointer<ProcessorMemory>,
-    processorCount: Int, entry: LinuxEntry, drill: UnsafeRawBufferPointer
+    processorCount: Int, entry: GuestEntry, drill: UnsafeRawBufferPointer, hasX2APIC: Bool
   ) {
     self.machine = machine
     self.support = support
@@ -63,6 +65,7 @@ struct GuestRun: ~Copyable {
     self.processorCount = processorCount
     self.entry = entry
     self.drill = drill
+    self.hasX2APIC = hasX2APIC
   }
 
   /// The frequency of the guest's time-stamp counter, in kHz.
@@ -114,12 +117,11 @@ private func runProcessor<P: VMXProcessor>(
   let support = guest.pointee.support
   // VMX operation lasts until the machine is off.
   _ = VMXOperation(on: processor, support: support, region: memory.vmxon)
-  let cpuid = CPUIDTable(
-    in: memory.cpuid.pointer,
-    policy: CPUIDPolicy(
-      support: support, tscFrequency: guest.pointee.tscFrequency, hasLocalAPIC: true, apicID: UInt32(index),
-      logicalProcessorCount: UInt32(guest.pointee.processorCount)),
-    on: processor)
+  var policy = CPUIDPolicy(
+    support: support, tscFrequency: guest.pointee.tscFrequency, hasLocalAPIC: true, apicID: UInt32(index),
+    logicalProcessorCount: UInt32(guest.pointee.processorCount))
+  policy.hasX2APIC = guest.pointee.hasX2APIC
+  let cpuid = CPUIDTable(in: memory.cpuid.pointer, policy: policy, on: processor)
   var settings = VCPUSettings(
     capabilities: support.capabilities, controls: support.controls, options: support.options,
     supportedCR4: cpuid.supportedCR4, eptPointer: guest.pointee.eptPointer, vpid: UInt16(index + 1),

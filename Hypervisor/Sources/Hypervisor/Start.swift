@@ -90,7 +90,8 @@ private func runGuest(
   machine.initialize(
     to: VirtualMachine(
       memory: memory, backing: PhysicalAddress(guest.lowerBound), tables: tables,
-      bus: IOBus(transmitStorage: output, startingAt: calendarTime(), memorySize: memory.layout.lowByteCount),
+      bus: IOBus(transmitStorage: output, startingAt: calendarTime(), memorySize: memory.layout.lowByteCount,
+        processorCount: UInt16(count)),
       clock: MachineClock(start: start, frequency: hostClock.timestampFrequency),
       mailboxes: ProcessorMailboxes(in: mailboxes.pointer, count: count), apicAccessPage: apicAccessPage.address))
   // Two pages: the console's buffer alone is one.
@@ -99,7 +100,7 @@ private func runGuest(
     to: GuestRun(
       machine: machine, support: support, hostClock: hostClock, eptPointer: eptPointer, tscOffset: 0 &- start,
       apicAccessPage: apicAccessPage.address, processors: processors, processorCount: count, entry: entry,
-      drill: options.drill))
+      drill: options.drill, hasX2APIC: options.hasX2APIC))
   for index in 1..<count {
     HostProcessors.run(on: index, run) { index, argument in
       runProcessor(index, argument.unsafelyUnwrapped.assumingMemoryBound(to: GuestRun.self))
@@ -152,8 +153,20 @@ private func loadKernel(_ multiboot: Multiboot2, _ options: HypervisorOptions, i
     }
   }
   do throws(KernelLoaderError) {
-    return try KernelLoader.load(files, on: GuestPlatform(layout: memory.layout), into: memory)
+    return try KernelLoader.load(files, on: platform(options, memory), into: memory)
   } catch { fail(error.message) }
+}
+
+/// What the firmware's tables say.
+private func platform(_ options: HypervisorOptions, _ memory: GuestMemory) -> GuestPlatform {
+  var platform = GuestPlatform(layout: memory.layout, processorCount: Int(options.processorCount))
+  let leaf1 = cvmx_cpuid(1, 0)
+  platform.processorSignature = leaf1.eax
+  platform.processorFeatures = leaf1.edx
+  platform.hasAPICs = true
+  platform.hpetCapabilities = HPET.eventTimerBlockID
+  platform.hasPowerManagementTimer = true
+  return platform
 }
 
 private func fail(_ message: ErrorMessage) -> Never {

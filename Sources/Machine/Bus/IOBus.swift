@@ -7,7 +7,8 @@
 /// The bus and the larger devices are not copyable: what is asked at every VM exit must not copy them.
 public struct IOBus: ~Copyable {
   @usableFromInline private(set) var interrupts = Interrupt8259Pair()
-  @usableFromInline private(set) var ioAPIC = IOAPIC(id: 0)
+  @usableFromInline private(set) var ioAPIC: IOAPIC
+  private var hpet = HPET()
   private var timer = Timer8254()
   private var clock: Clock146818
   @usableFromInline private(set) var serial: UART16550A
@@ -15,6 +16,8 @@ public struct IOBus: ~Copyable {
   private var keyboard = KeyboardController()
   private var pci = PCIConfigurationPorts()
   private var power = ACPIPowerManagement()
+  private var powerTimer = ACPIPowerManagementTimer()
+  private var interruptMode = InterruptModeConfigurationRegister()
   private var firmware: FirmwareConfiguration
   private var shutdown = ShutdownPort()
   private var now: MachineTime = 0
@@ -30,6 +33,7 @@ public struct IOBus: ~Copyable {
   private static var timerLine: UInt8 { 0 }
   private static var serialLine: UInt8 { 4 }
   private static var clockLine: UInt8 { 8 }
+  private static var systemControlLine: UInt8 { GuestPlatform.systemControlInterrupt }
 
   /// Makes the machine's devices as they are after power-on.
   ///
@@ -43,6 +47,7 @@ public struct IOBus: ~Copyable {
     transmitStorage: UnsafeMutableBufferPointer<UInt8>, startingAt start: CalendarTime, memorySize: UInt64,
     processorCount: UInt16 = 1
   ) {
+    ioAPIC = IOAPIC(id: UInt8(truncatingIfNeeded: processorCount))
     firmware = FirmwareConfiguration(memorySize: memorySize, processorCount: processorCount)
     clock = Clock146818(startingAt: start, memorySize: memorySize)
     serial = UART16550A(queue: TransmitQueue(storage: transmitStorage))
@@ -80,9 +85,6 @@ public struct IOBus: ~Copyable {
 
   // MARK: Memory
 
-  /// Whether a device has registers in the 4-KiB page at guest-physical address `page`.
-  public static func hasRegisters(inPage page: UInt64) -> Bool { page == IOAPIC.address }
-
   /// Reads `byteCount` bytes, 1 to 8, that do not cross a page, at a guest-physical address where there is no memory.
   ///
   /// Where no device has registers, all bits are 1.
@@ -90,6 +92,7 @@ public struct IOBus: ~Copyable {
     advance(to: time)
     return switch address & ~0xFFF {
     case IOAPIC.address: ioAPIC.read(offset: Int(address & 0xFFF), byteCount: byteCount)
+    case HPET.address: hpet.read(offset: Int(address & 0xFFF), byteCount: byteCount, at: now)
     default: ~0
     }
   }
@@ -101,6 +104,9 @@ public struct IOBus: ~Copyable {
     advance(to: time)
     switch address & ~0xFFF {
     case IOAPIC.address: ioAPIC.write(offset: Int(address & 0xFFF), byteCount: byteCount, value)
+    case HPET.address:
+      hpet.write(offset: Int(address & 0xFFF), byteCount: byteCount, value, at: now)
+      hpetChanged()
     default: break
     }
   }
@@ -120,14 +126,55 @@ public struct IOBus: ~Copyable {
     raiseTimerLine()
     if now >= clock.nextDeadline {
       clock.advance(to: now)
-      setLine(Self.clockLine, clock.interruptLine)
+      raiseClockLine()
+    }
+    if now >= hpet.nextDeadline {
+      hpet.advance(to: now)
+      hpetChanged()
+    }
+    if powerTimer.advance(to: now) {
+      power.timerOverflowed()
+      setLine(Self.systemControlLine, power.interruptLine)
     }
     serial.advance(to: now)
     setLine(Self.serialLine, serial.interruptLine)
     updateDeadline()
   }
 
+  /// The HPET takes the place of the 8254 and the clock if software wants that.
+  private mutating func raiseClockLine() {
+    if !hpet.replacesLegacyInterrupts { setLine(Self.clockLine, clock.interruptLine) }
+  }
+
+  @inline(never)
+  private mutating func hpetChanged() {
+    var pulses = hpet.takePulses()
+    while pulses != 0 {
+      setHPETLine(pulses.trailingZeroBitCount, false)
+      setHPETLine(pulses.trailingZeroBitCount, true)
+      pulses &= pulses &- 1
+    }
+    let lines = hpet.lines
+    for pin in 20..<24 { setHPETLine(pin, lines >> UInt32(pin) & 1 != 0) }
+    if hpet.replacesLegacyInterrupts {
+      setHPETLine(Int(Self.timerLine), lines & 1 << 0 != 0)
+      setHPETLine(Int(Self.clockLine), lines & 1 << 8 != 0)
+    } else {
+      setLine(Self.timerLine, timer.interruptLine)
+      setLine(Self.clockLine, clock.interruptLine)
+    }
+    updateDeadline()
+  }
+
+  private mutating func setHPETLine(_ line: Int, _ level: Bool) {
+    if line < 16 { setLine(UInt8(line), level) } else { ioAPIC.setLine(line, level) }
+  }
+
   private mutating func raiseTimerLine() {
+    if hpet.replacesLegacyInterrupts {
+      _ = timer.takeRise()
+      return
+    }
     if timer.takeRise() {
       // The line may have been up before the edge as well as after it.
       setLine(Self.timerLine, false)
@@ -137,8 +184,15 @@ public struct IOBus: ~Copyable {
   }
 
   private mutating func updateDeadline() {
-    // `min` of three would make an array.
-    nextDeadline = min(timer.nextDeadline, min(clock.nextDeadline, serial.nextDeadline))
+    // `min` of more than two would make an array.
+    nextDeadline = min(
+      min(timer.nextDeadline, min(clock.nextDeadline, serial.nextDeadline)),
+      min(hpet.nextDeadline, powerTimerDeadline))
+  }
+
+  /// Its overflow can be noticed only by its interrupt, or by reading the status, which brings it up to date.
+  private var powerTimerDeadline: MachineTime {
+    mutating get { power.isTimerEnabled ? powerTimer.nextDeadline : .max }
   }
 
   // MARK: The serial line
@@ -224,7 +278,9 @@ public struct IOBus: ~Copyable {
     case 0x3f8...0x3ff:
       return readSerial(port & 7)
     case FirmwareConfiguration.dataPort: return firmware.readData()
-    case 0x600...0x605: return power.read(offset: port &- ACPIPowerManagement.port)
+    case 0x22, 0x23: return interruptMode.read(port: port)
+    case 0x600...0x605: return readPower(port)
+    case 0x608...0x60b: return readPowerTimer(port)
     case 0xcf9: return system.resetControl
     default: return 0xff
     }
@@ -243,8 +299,8 @@ public struct IOBus: ~Copyable {
     case 0x92: if system.writePortA(value) { ask(for: .reset(.systemControlPortA)) }
     case DebugExitPort.port: ask(for: .exit(status: DebugExitPort.status(for: value)))
     case 0x3f8...0x3ff: writeSerial(port & 7, value)
-    case 0x600...0x605:
-      if power.write(offset: port &- ACPIPowerManagement.port, value: value) { ask(for: .powerOff) }
+    case 0x22, 0x23: interruptMode.write(port: port, value: value)
+    case 0x600...0x605: writePower(port, value)
     case 0xcf9: if system.writeResetControl(value) { ask(for: .reset(.resetControlRegister)) }
     case ShutdownPort.port: if shutdown.write(value) { ask(for: .powerOff) }
     default: break
@@ -256,6 +312,26 @@ public struct IOBus: ~Copyable {
   }
 
   // What follows is not inlined, so that the two functions above need no registers saved for it.
+
+  @inline(never)
+  private mutating func readPower(_ port: UInt16) -> UInt8 {
+    if powerTimer.advance(to: now) { power.timerOverflowed() }
+    return power.read(offset: port &- ACPIPowerManagement.port)
+  }
+
+  @inline(never)
+  private mutating func writePower(_ port: UInt16, _ value: UInt8) {
+    if powerTimer.advance(to: now) { power.timerOverflowed() }
+    if power.write(offset: port &- ACPIPowerManagement.port, value: value) { ask(for: .powerOff) }
+    setLine(Self.systemControlLine, power.interruptLine)
+    updateDeadline()
+  }
+
+  /// All bytes of one access are of the same time.
+  @inline(never)
+  private mutating func readPowerTimer(_ port: UInt16) -> UInt8 {
+    UInt8(truncatingIfNeeded: ACPIPowerManagementTimer.count(at: now) >> UInt32(8 * (port & 3)))
+  }
 
   @inline(never)
   private mutating func readPortB() -> UInt8 {
@@ -293,7 +369,7 @@ public struct IOBus: ~Copyable {
   }
 
   private mutating func clockChanged() {
-    setLine(Self.clockLine, clock.interruptLine)
+    raiseClockLine()
     updateDeadline()
   }
 

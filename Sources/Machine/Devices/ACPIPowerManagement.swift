@@ -27,6 +27,9 @@ public struct ACPIPowerManagement {
   /// The level of the system control interrupt, SCI.
   public var interruptLine: Bool { status & enable != 0 }
 
+  /// Whether the overflow of the power management timer interrupts: TMR_EN.
+  public var isTimerEnabled: Bool { enable & Self.timerBit != 0 }
+
   /// Sets TMR_STS: bit 31 of the power management timer has changed.
   public mutating func timerOverflowed() { status |= Self.timerBit }
 
