@@ -61,7 +61,7 @@ struct VCPUState<P: VMXProcessor> {
   @usableFromInline var primaryControls: PrimaryProcessorBasedVMExecutionControls {
     didSet { updateNeeds() }
   }
-  var pinBasedControls: PinBasedVMExecutionControls
+  @usableFromInline var pinBasedControls: PinBasedVMExecutionControls
   var secondaryControls: SecondaryProcessorBasedVMExecutionControls
   @usableFromInline var tprThreshold: UInt8 = 0
   var eoiExitBitmaps: InlineArray<4, UInt64> = [0, 0, 0, 0]
