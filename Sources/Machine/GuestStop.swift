@@ -30,6 +30,14 @@ public enum GuestStop: Sendable {
 }
 
 extension GuestStop {
+  /// An access in the guest's stead to a guest-physical address where there is no memory.
+  static func missingMemory(at address: UInt64, isWrite: Bool) -> Self {
+    var qualification = EPTViolationQualification(rawValue: 0)
+    qualification.read = !isWrite
+    qualification.write = isWrite
+    return .missingMemory(guestPhysicalAddress: address, qualification)
+  }
+
   /// The word for it in the protocol between the image and the launcher.
   public var kind: StaticString {
     switch self {

@@ -50,9 +50,7 @@ extension VirtualProcessor: MMIODevice {
     _ access: APICAccessQualification, _ vcpu: inout LoadedVCPU<P>
   ) -> HostRequest? {
     guard let operand = vcpu.operandAccess(inPageAt: LocalAPIC.usualAddress, access) else {
-      var qualification = EPTViolationQualification(rawValue: 0)
-      qualification.read = true
-      return .stopped(.missingMemory(guestPhysicalAddress: LocalAPIC.usualAddress, qualification))
+      return .stopped(.missingMemory(at: LocalAPIC.usualAddress, isWrite: false))
     }
     return emulateMMIO(operand, &vcpu)
   }
@@ -68,11 +66,7 @@ extension VirtualProcessor: MMIODevice {
     switch vcpu.emulateMMIO(operand, on: &self, translation, in: machine.pointee.memory) {
     case .done: break
     case .unsupported(let bytes): return .stopped(.unsupportedInstruction(bytes, guestPhysicalAddress: operand.address))
-    case .missingMemory(let address, let isWrite):
-      var qualification = EPTViolationQualification(rawValue: 0)
-      qualification.read = !isWrite
-      qualification.write = isWrite
-      return .stopped(.missingMemory(guestPhysicalAddress: address, qualification))
+    case .missingMemory(let address, let isWrite): return .stopped(.missingMemory(at: address, isWrite: isWrite))
     }
     if localAPIC.nextDeadline != deadline {
       if let request = finish(.deadlineChanged, &vcpu) { return request }

@@ -17,7 +17,7 @@ extension VirtualProcessor {
     case .entryFailure(let reason, let qualification):
       return .stopped(.entryFailure(reason, qualification: qualification))
     case .entryInstructionFailed(let error): return .stopped(.entryInstructionFailed(error))
-    case .taskSwitch: return .stopped(.unsupported("the guest switched tasks by hardware, which Skep does not emulate"))
+    case .taskSwitch(let access): return emulateTaskSwitch(access, &vcpu)
     case .exception(let information): vcpu.reflect(information)
     case .hostNMI: return .stopped(.unsupported("the host had an NMI while the guest ran"))
     case .hostMachineCheck: return .stopped(.unsupported("the host had a machine check while the guest ran"))
@@ -34,5 +34,18 @@ extension VirtualProcessor {
       break
     }
     return nil
+  }
+
+  private mutating func emulateTaskSwitch<P: VMXProcessor>(
+    _ access: TaskSwitchQualification, _ vcpu: inout LoadedVCPU<P>
+  ) -> HostRequest? {
+    do throws(MemoryFault) {
+      try vcpu.emulateTaskSwitch(
+        access, memory: machine.pointee.memory, physicalAddressWidth: cpuid.physicalAddressWidth)
+      return nil
+    } catch {
+      guard case .missingMemory(let address, let isWrite) = error else { return nil }
+      return .stopped(.missingMemory(at: address, isWrite: isWrite))
+    }
   }
 }

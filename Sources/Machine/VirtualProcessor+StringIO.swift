@@ -18,11 +18,7 @@ extension VirtualProcessor {
       switch error {
       case .exception(let exception): vcpu.raise(exception)
       case .pageFault(let address, let code): vcpu.raisePageFault(at: address, code)
-      case .missingMemory(let address, let isWrite):
-        var qualification = EPTViolationQualification(rawValue: 0)
-        qualification.read = !isWrite
-        qualification.write = isWrite
-        return .stopped(.missingMemory(guestPhysicalAddress: address, qualification))
+      case .missingMemory(let address, let isWrite): return .stopped(.missingMemory(at: address, isWrite: isWrite))
       }
     }
     return requestAfterIO()
@@ -54,8 +50,11 @@ extension VirtualProcessor {
       remaining -= 1
       elements += 1
       if access.rep { registers.pointee.rcx = instruction.register(registers.pointee.rcx, with: remaining) }
+      if remaining != 0 && vcpu.endIteration(accessing: access.port, byteCount: Int(truncatingIfNeeded: size)) {
+        return vcpu.endInterruptShadow()
+      }
     }
-    vcpu.advance()
+    vcpu.advance(pastAccessTo: access.port, byteCount: access.size == .byte ? 1 : access.size == .word ? 2 : 4)
   }
 
   /// Moves one element between the port and memory; its size in bytes.

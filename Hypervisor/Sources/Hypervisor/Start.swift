@@ -90,7 +90,8 @@ private func runGuest(
   machine.initialize(
     to: VirtualMachine(
       memory: memory, backing: PhysicalAddress(guest.lowerBound), tables: tables,
-      bus: IOBus(transmitStorage: output, startingAt: calendarTime(), memorySize: memory.layout.lowByteCount,
+      bus: IOBus(
+        transmitStorage: output, startingAt: calendarTime(), memorySize: memory.layout.lowByteCount,
         processorCount: UInt16(count)),
       clock: MachineClock(start: start, frequency: hostClock.timestampFrequency),
       mailboxes: ProcessorMailboxes(in: mailboxes.pointer, count: count), apicAccessPage: apicAccessPage.address))
