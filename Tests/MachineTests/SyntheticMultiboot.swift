@@ -34,6 +34,8 @@ struct SyntheticMultiboot {
   var segments = [
     Segment(offset: codeOffset, linear: 0x40_0000, physical: 0x40_0000, fileSize: 4096, size: 12 << 20)
   ]
+  /// What the file says of the number of its program headers, if that is not true.
+  var programHeaderCount: UInt16?
   /// The loose sections; each file has the null section and one of the program besides, if it has any.
   var sections: [[UInt8]] = []
   /// The words of the Multiboot header.
@@ -65,7 +67,7 @@ struct SyntheticMultiboot {
     setWord(&file, 24, 24, entry)
     setWord(&file, 28, 32, UInt64(headerSize))
     file.set(is64Bit ? 54 : 42, UInt16(is64Bit ? 56 : 32))
-    file.set(is64Bit ? 56 : 44, UInt16(segments.count))
+    file.set(is64Bit ? 56 : 44, programHeaderCount ?? UInt16(segments.count))
     for (index, segment) in segments.enumerated() {
       let base = headerSize + index * (is64Bit ? 56 : 32)
       file.set(base, segment.type)
