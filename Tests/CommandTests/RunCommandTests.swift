@@ -12,7 +12,7 @@ struct RunCommandTests {
     let plain = try RunCommand.parse(["--kernel", "k"])
     #expect(plain.cpuModel == Emulator.defaultModel)
     #expect(plain.guest.memory == .mebibytes(256))
-    #expect(plain.guest.append == Boot.defaultCommandLine)
+    #expect(plain.guest.append == nil && plain.guest.module.isEmpty)
     #expect(plain.guest.metered)
     #expect(plain.timeout == nil && plain.expect.isEmpty && plain.send.isEmpty && !plain.native)
     let full = try RunCommand.parse([

@@ -97,6 +97,32 @@ struct BootTests {
     }
   }
 
+  @Test("Only Linux is told of its console if the user says nothing")
+  func defaultCommandLine() throws {
+    #expect(try Boot.defaultCommandLine(of: kernel) == "console=ttyS0")
+    var header: [UInt8] = []
+    for word in [0x1BAD_B002, 0, 0 &- 0x1BAD_B002] as [UInt32] {
+      header += (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+    }
+    let multiboot = try InputFile(scratch.write(header, to: "multiboot"), role: "kernel")
+    #expect(try Boot.defaultCommandLine(of: multiboot) == "")
+  }
+
+  @Test("A module's command line comes through GRUB unchanged", arguments: ["", "a", "a  b", #"it's "x" \y"#])
+  func module(text: String) throws {
+    // Where it goes is not checked for Linux, which takes none; so the line is made by hand of a boot without modules.
+    var boot = try Boot(method: .hypervisor(kernel), kernel: kernel, commandLine: "")
+    boot.modules = [ModuleFile(kernel, commandLine: text), ModuleFile(kernel, commandLine: "second")]
+    let lines = boot.configuration.split(separator: "\n").filter { $0.hasPrefix("module2 /module") }
+    #expect(lines.count == 2 && lines[0].hasPrefix("module2 /module0 ") && lines[1].hasPrefix("module2 /module1 "))
+    let words = grubWords(String(lines[0]))
+    var received = Array(words.dropFirst(2).map(grubArgument).joined(separator: " ").utf8)
+    let commandLine = received.withUnsafeMutableBytes {
+      HypervisorOptions.moduleCommandLine($0).map { String(decoding: $0, as: UTF8.self) }
+    }
+    #expect(commandLine == text)
+  }
+
   /// What GRUB's `multiboot2` makes of a word.
   private func grubArgument(_ word: String) -> String {
     let escaped = word.reduce(into: "") { $0 += "\\'\"".contains($1) ? "\\\($1)" : String($1) }

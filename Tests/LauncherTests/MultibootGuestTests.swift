@@ -40,8 +40,9 @@ struct MultibootGuestTests {
       "magic=2badb002", "eflags=00000002", "cr0=00000011", "cs=00000008", "zero=00000001", "flags=0000026d",
       "upper=0000fc00", "command line=kernel it's  x", "loader=Skep", "modules=00000003", "module : a disk",
       #"module a  "b" c=\d: first text"#, "module : second text", "fw_cfg=554d4551", "processors=00000001",
-      "memory=04000000", "The guest ended the run",
+      "memory=04000000",
     ]
+    #expect(output.contains("The guest ended the run"), "\(output)")
     for text in expected { #expect(output.contains(text + "\n"), "\(text) in \(output)") }
   }
 
@@ -52,8 +53,9 @@ struct MultibootGuestTests {
     let expected = [
       "magic=36d76289", "cr0=00000011", "command line=it's  x", "module : a disk",
       #"module a  "b" c=\d: first text"#, "module : second text", "rsdp=00000001", "tag=00000006", "tag=0000000f",
-      "tag=00000000", "The guest powered off",
+      "tag=00000000",
     ]
+    #expect(output.contains("The guest powered off"), "\(output)")
     for text in expected { #expect(output.contains(text + "\n"), "\(text) in \(output)") }
   }
 
