@@ -43,7 +43,7 @@ struct ACPITablesTests {
       var platform = GuestPlatform(layout: layout, processorCount: self == .old ? 1 : self == .full ? 4 : 1000)
       guard self != .old else { return platform }
       platform.hasAPICs = true
-      platform.hpetCapabilities = 0x8086_A201
+      platform.hasHPET = true
       platform.hasPowerManagementTimer = true
       platform.hasKeyboardController = self == .largest
       platform.processorSignature = 0x0005_0654

@@ -12,9 +12,6 @@ public struct ACPIPowerManagement {
   /// The control block follows it.
   public static var port: UInt16 { 0x600 }
 
-  /// The port of the power management timer, whose 4 bytes are not among these registers.
-  public static var timerPort: UInt16 { 0x608 }
-
   /// The SLP_TYP that means S5, soft-off.
   public static var softOff: UInt8 { 5 }
 

@@ -37,9 +37,9 @@ public enum ACPITables {
     writeTable("FACP", revision: 3, to: part(of: tables, at: fadtAddress, upTo: hpetAddress)) {
       fillFADT(&$0, platform)
     }
-    if let capabilities = platform.hpetCapabilities {
+    if platform.hasHPET {
       writeTable("HPET", revision: 1, to: part(of: tables, at: hpetAddress, upTo: madtAddress)) {
-        fillHPET(&$0, capabilities)
+        fillHPET(&$0)
       }
     }
     if platform.hasAPICs {
@@ -57,7 +57,7 @@ public enum ACPITables {
   private static func forEachTable(of platform: GuestPlatform, _ body: (UInt64) -> Void) {
     body(fadtAddress)
     if platform.hasAPICs { body(madtAddress) }
-    if platform.hpetCapabilities != nil { body(hpetAddress) }
+    if platform.hasHPET { body(hpetAddress) }
   }
 
   private static func part(

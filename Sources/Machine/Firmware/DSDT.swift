@@ -36,8 +36,8 @@ extension ACPITables {
       $0.ioPorts(0x70, count: 2)
       $0.irq(8)
     }
-    if platform.hpetCapabilities != nil {
-      bus.amlDevice("HPET", "PNP0103") { $0.memory(GuestPlatform.hpetAddress, count: 0x400) }
+    if platform.hasHPET {
+      bus.amlDevice("HPET", "PNP0103") { $0.memory(UInt32(HPET.address), count: 0x400) }
     }
   }
 }

@@ -31,7 +31,7 @@ extension ACPITables {
     fadt.pad(to: 64)
     fadt.append(UInt32(pm1aControlBlock))  // PM1a_CNT_BLK
     fadt.pad(to: 76)
-    fadt.append(UInt32(platform.hasPowerManagementTimer ? ACPIPowerManagement.timerPort : 0))  // PM_TMR_BLK
+    fadt.append(UInt32(platform.hasPowerManagementTimer ? ACPIPowerManagementTimer.port : 0))  // PM_TMR_BLK
     fadt.pad(to: 88)
     fadt.append(4 as UInt8)  // PM1_EVT_LEN
     fadt.append(2 as UInt8)  // PM1_CNT_LEN
@@ -59,7 +59,7 @@ extension ACPITables {
     appendPortAddress(pm1aControlBlock, bitWidth: 16, accessSize: 2, to: &fadt)  // X_PM1a_CNT_BLK
     fadt.pad(to: 208)
     if platform.hasPowerManagementTimer {
-      appendPortAddress(ACPIPowerManagement.timerPort, bitWidth: 32, accessSize: 3, to: &fadt)  // X_PM_TMR_BLK
+      appendPortAddress(ACPIPowerManagementTimer.port, bitWidth: 32, accessSize: 3, to: &fadt)  // X_PM_TMR_BLK
     }
     fadt.pad(to: 244)
   }

@@ -6,8 +6,6 @@ public struct GuestPlatform: Sendable {
   public static var localAPICAddress: UInt32 { 0xFEE0_0000 }
   /// The guest-physical address of the I/O APIC's registers.
   public static var ioAPICAddress: UInt32 { 0xFEC0_0000 }
-  /// The guest-physical address of the HPET's registers.
-  public static var hpetAddress: UInt32 { 0xFED0_0000 }
   /// The ISA interrupt that ACPI's events come by: level triggered, active high.
   public static var systemControlInterrupt: UInt8 { 9 }
   /// The input of the I/O APIC to which ISA's interrupt 0, the PIT's, goes.
@@ -23,9 +21,9 @@ public struct GuestPlatform: Sendable {
   public var processorFeatures: UInt32 = 0
   /// Whether each processor has a local APIC, and the machine an I/O APIC with 24 inputs.
   public var hasAPICs = false
-  /// The low 32 bits of the HPET's General Capabilities and ID Register; nil if there is no HPET.
-  public var hpetCapabilities: UInt32?
-  /// Whether there is ACPI's power management timer, of 32 bits, at ``ACPIPowerManagement/timerPort``.
+  /// Whether there is an ``HPET``.
+  public var hasHPET = false
+  /// Whether there is an ``ACPIPowerManagementTimer``.
   public var hasPowerManagementTimer = false
   /// Whether there is an 8042 keyboard controller with a keyboard.
   public var hasKeyboardController = false

@@ -32,12 +32,10 @@ extension ACPITables {
 
   /// Appends what is in the HPET table behind its header ("IA-PC HPET Specification", "The ACPI 2.0 HPET Description
   /// Table").
-  ///
-  /// - Parameter capabilities: The low 32 bits of the General Capabilities and ID Register.
-  static func fillHPET(_ hpet: inout ByteWriter, _ capabilities: UInt32) {
-    hpet.append(capabilities)  // Event Timer Block ID
+  static func fillHPET(_ hpet: inout ByteWriter) {
+    hpet.append(HPET.eventTimerBlockID)  // Event Timer Block ID
     hpet.append([0, 64, 0, 0])  // A register in memory, of 64 bits
-    hpet.append(UInt64(GuestPlatform.hpetAddress))
+    hpet.append(HPET.address)
     hpet.append(0 as UInt8)  // HPET Number
     hpet.append(0x80 as UInt16)  // Minimum clock ticks in periodic mode
     hpet.append(0 as UInt8)  // No guarantee for the page
