@@ -165,7 +165,7 @@ private func platform(_ options: HypervisorOptions, _ memory: GuestMemory) -> Gu
   platform.processorSignature = leaf1.eax
   platform.processorFeatures = leaf1.edx
   platform.hasAPICs = true
-  platform.hpetCapabilities = HPET.eventTimerBlockID
+  platform.hasHPET = true
   platform.hasPowerManagementTimer = true
   return platform
 }
