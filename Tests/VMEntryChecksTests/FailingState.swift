@@ -31,6 +31,10 @@ struct FailingState: Sendable, CustomTestStringConvertible {
     var disagreements: [String] = []
     let failures = Set(report.failures.map(\.check.id.description))
     if failures != Set([id] + also) { disagreements.append("fails: \(failures.sorted())") }
+    for finding in report.failures.map(\.finding) {
+      guard case .fact(let fact) = finding.subject, finding.mask != (fact == .cpl ? 3 : 1) else { continue }
+      disagreements.append("the mask of \(fact) is \(finding.mask)")
+    }
     guard let first = report.failures.first?.check else { return disagreements }
     if !report.prediction.allows(first.outcome) { disagreements.append("\(first.outcome) is not allowed") }
     if !first.isOptional, report.prediction.outcome != first.outcome { disagreements.append("not \(first.outcome)") }

@@ -25,6 +25,14 @@ struct FailingValues: Sendable, CustomTestStringConvertible {
   var undecidable: Set<UInt64> = []
   /// Changes after which the check does not apply, so that nothing fails.
   var exceptions: [Change]
+  /// Where the bits are that are inverted; nil if values are set.
+  ///
+  /// A finding there asks for the bit that was inverted, and for no other, and is about bits that make the check fail.
+  var subject: EntryFinding.Subject?
+  /// The value that every finding asks for, if it is always the same.
+  var required: UInt64?
+  /// The bits that every finding is about, if they are always the same.
+  var mask: UInt64?
   /// Inverts a bit, or sets the value.
   var apply: @Sendable (inout TestState, UInt64) -> Void
 
@@ -34,7 +42,7 @@ struct FailingValues: Sendable, CustomTestStringConvertible {
     controlWords, executionControls, addresses, eptControls, extensionControls, msrAreas, smmControls, eventTypes,
     eventErrorCodes, eventLengths, widths, host, fred, commonMSRs, hostSegments, addressSpaceSize,
     guestControlRegisters, guestMSRs, traceMSR, guestSelectorsAndBases, accessRights, dpls, systemSegments,
-    ripAndRFLAGS, activityState, interruptibilityState, pendingDebugExceptions, linkPointer, pdptes, msrLoading,
+    ripAndRFLAGS, activityState, interruptibilityState, pendingDebugExceptions, linkPointer, pdptes, msrLoading, unknownInputs, requiredValues, instructions,
   ].flatMap { $0 }
 
   static func joined(_ parts: [FailingValues]...) -> [FailingValues] { parts.flatMap { $0 } }
@@ -49,7 +57,8 @@ extension FailingValues {
   ) -> Self {
     Self(
       id: id, base: base, note: note, setUp: setUp, candidates: Array(0..<UInt64(Value.Bits.bitWidth)),
-      failing: numbers(failing), undecidable: numbers(undecidable), exceptions: exceptions
+      failing: numbers(failing), undecidable: numbers(undecidable), exceptions: exceptions,
+      subject: .field(field.encoding)
     ) { $0[field] ^= 1 << $1 }
   }
 
@@ -79,11 +88,12 @@ extension FailingValues {
   static func values<Value>(
     _ id: String, _ base: BaseState, _ field: VMCSField<Value, ReadWrite>, of candidates: some Sequence<UInt64>,
     mask: UInt64 = ~0, shift: UInt64 = 0, _ failing: some Sequence<UInt64>, _ note: String = "",
-    except exceptions: [Change] = [], setUp: @escaping Change = { _ in }
+    undecidable: Set<UInt64> = [], except exceptions: [Change] = [], required: UInt64? = nil,
+    about findingMask: UInt64? = nil, setUp: @escaping Change = { _ in }
   ) -> Self {
     Self(
       id: id, base: base, note: note, setUp: setUp, candidates: Array(candidates), failing: Set(failing),
-      exceptions: exceptions
+      undecidable: undecidable, exceptions: exceptions, required: required, mask: findingMask
     ) { $0[field] = $0[field] & ~(mask << shift) | ($1 & mask) << shift }
   }
 

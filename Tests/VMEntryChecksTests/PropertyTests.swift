@@ -43,6 +43,9 @@ import VMEntryChecks
       $0.facts = EntryFacts()
     }
     #expect(state.report.undecidable.count == CheckList.all.count)
+    // What is missing is the first of several inputs.
+    let launch = state.report.undecidable.first { $0.check.id.description == "basic.vmlaunch-launch-state" }
+    #expect(launch?.missing == .fact(.isVMRESUME))
     #expect(!state.report.prediction.isDecided)
   }
 
