@@ -42,7 +42,9 @@ struct FailingValues: Sendable, CustomTestStringConvertible {
     controlWords, executionControls, addresses, eptControls, extensionControls, msrAreas, smmControls, eventTypes,
     eventErrorCodes, eventLengths, widths, host, fred, commonMSRs, hostSegments, addressSpaceSize,
     guestControlRegisters, guestMSRs, traceMSR, guestSelectorsAndBases, accessRights, dpls, systemSegments,
-    ripAndRFLAGS, activityState, interruptibilityState, pendingDebugExceptions, linkPointer, pdptes, msrLoading, unknownInputs, requiredValues, instructions,
+    ripAndRFLAGS, activityState, interruptibilityState, pendingDebugExceptions, linkPointer, pdptes, msrLoading,
+    unknownInputs,
+    requiredValues, instructions,
   ].flatMap { $0 }
 
   static func joined(_ parts: [FailingValues]...) -> [FailingValues] { parts.flatMap { $0 } }
