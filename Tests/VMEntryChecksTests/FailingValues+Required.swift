@@ -28,6 +28,7 @@ extension FailingValues {
       values(
         "control.io-bitmap-a.width", .rich, .ioBitmapAAddress, of: [~0 >> 32, 1 << 32, 1 << 51, 1 << 52], [1 << 52],
         "width not known", undecidable: [1 << 32, 1 << 51], setUp: addressWidths(nil)),
+      pat(0x0E, 6), pat(2, 0), pat(0x0A, 0), pat(0x08, 0), pat(0x0D, 5), pat(3, 1),
       canonical(0x392E, 1 << 62 | 1 << 50, 1 << 50), canonical(0x302E, 1 << 62 | 1 << 50, 0),
       canonical(nil, 1 << 62 | 1 << 47, ~0 << 47),
     ],
@@ -64,6 +65,13 @@ extension FailingValues {
       "guest.ds.access-rights.g-clear", .long, .guestDSLimit, of: [0x10_0000, 0x10_0FFE, 0x10_0FFF],
       [0x10_0000, 0x10_0FFE], "large", required: 0x10_0FFF),
   ]
+
+  /// What the lowest byte of IA32_PAT becomes that is no memory type.
+  private static func pat(_ byte: UInt64, _ required: UInt64) -> FailingValues {
+    values(
+      "host.pat.memory-types", .rich, .hostIA32PAT, of: [byte], mask: 0xFF, [byte],
+      required: 0x0007_0406_0007_0400 | required)
+  }
 
   /// What an address becomes that is not canonical.
   private static func canonical(_ widths: UInt64?, _ address: UInt64, _ required: UInt64) -> FailingValues {
