@@ -7,6 +7,8 @@ struct Mutant: Sendable, Equatable {
   var line: Int
   /// The file or the check, and the change; no two mutants have the same.
   var name: String
+  /// Whether what is changed is the same each time.
+  var isConstant = false
 
   var place: String { line == 0 ? file : "\(file):\(line)" }
 
@@ -18,7 +20,8 @@ struct Mutant: Sendable, Equatable {
       occurrences[name, default: 0] += 1
       let occurrence = occurrences[name]!
       return Mutant(
-        number: mutant.number, file: file, line: mutant.line, name: occurrence == 1 ? name : "\(name) (\(occurrence))")
+        number: mutant.number, file: file, line: mutant.line, name: occurrence == 1 ? name : "\(name) (\(occurrence))",
+        isConstant: mutant.isConstant)
     }
   }
 }

@@ -17,26 +17,29 @@ struct MutantTests: Sendable {
   /// The status with which the tests end where none fails and the mutant never changed anything.
   static let absentStatus: Int32 = 77
 
-  /// The mutants of some that the tables notice, in one process, or in several if mutants end it.
-  func noticedByTables(_ mutants: [Mutant]) async throws -> Set<Int> {
-    var (noticed, rest): (Set<Int>, ArraySlice<Mutant>) = ([], mutants[...])
+  /// What the tables say of some mutants, by their numbers, in one process, or in several if mutants end it; nothing of those
+  /// that they do not notice, but may change something elsewhere.
+  func outcomesOfTables(_ mutants: [Mutant]) async throws -> [Int: Outcome] {
+    var (outcomes, rest): ([Int: Outcome], ArraySlice<Mutant>) = ([:], mutants[...])
     while !rest.isEmpty {
       let numbers = rest.map { String($0.number) }.joined(separator: ",")
       let (status, output) = try await run(["--filter", "MutantSweep"], ["MUTANTS": numbers])
       var last: Int?
       for line in output.split(separator: "\n") {
         let words = line.split(separator: " ")
-        guard words.count == 2, let number = Int(words[0]) else { continue }
-        if words[1] == "?" { last = number }
-        if words[1] == "!" { noticed.insert(number) }
+        guard words.count == 2, let index = rest.firstIndex(where: { String($0.number) == words[0] }) else { continue }
+        let mutant = rest[index]
+        if words[1] == "?" { last = index }
+        if words[1] == "!" { outcomes[mutant.number] = .noticed }
+        if words[1] == "-", mutant.isConstant { outcomes[mutant.number] = .absent }
       }
       if status == 0 { break }
       // The mutant that ended the process is noticed too.
-      guard let last, let index = rest.firstIndex(where: { $0.number == last }) else { break }
-      noticed.insert(last)
-      rest = rest[(index + 1)...]
+      guard let last else { break }
+      outcomes[rest[last].number] = .noticed
+      rest = rest[(last + 1)...]
     }
-    return noticed
+    return outcomes
   }
 
   /// What all tests say of a mutant, in a process of its own; 0 is none.

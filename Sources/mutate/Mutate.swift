@@ -12,7 +12,8 @@ struct Mutate: AsyncParsableCommand {
       false; a comparison's boundary moves by one; a mask that something is required of loses its lowest bit, loses its \
       highest, gains the bit above or the bit below, where the field has one; a required value differs in the mask's \
       lowest or highest bit; a required range begins or ends one earlier or later; any other number is one more or one \
-      less, and so are those of a mask that is made of several with |. Left alone are texts, and the numbers in findings, which say how a failure could be mended.
+      less, and so are those of a mask that is made of several with |. Left alone are texts, and the \
+      numbers in findings, which say how a failure could be mended.
 
       A mutant that cannot behave otherwise than the original is named, with the reason, in the file of equivalents. The \
       exit status is 1 if any other mutant survives, or if one that is named there is noticed or does not exist.
@@ -54,17 +55,20 @@ struct Mutate: AsyncParsableCommand {
       throw ExitCode.failure
     }
     var summary = MutationSummary(equivalents: equivalents, isComplete: chosen.count == mutants.count)
-    let batches = stride(from: 0, to: chosen.count, by: 50).map { Array(chosen[$0..<min(chosen.count, $0 + 50)]) }
+    let batches = stride(from: 0, to: chosen.count, by: 100).map { Array(chosen[$0..<min(chosen.count, $0 + 100)]) }
     try await withThrowingTaskGroup(of: [(Mutant, MutantTests.Outcome)].self) { group in
       var waiting = batches[...]
       func start() {
         guard let batch = waiting.popFirst() else { return }
         group.addTask {
-          let noticed = try await tests.noticedByTables(batch)
+          let known = try await tests.outcomesOfTables(batch)
           var outcomes: [(Mutant, MutantTests.Outcome)] = []
           for mutant in batch {
-            let isNoticed = noticed.contains(mutant.number)
-            outcomes.append((mutant, isNoticed ? .noticed : try await tests.outcome(of: mutant.number)))
+            if let outcome = known[mutant.number] {
+              outcomes.append((mutant, outcome))
+            } else {
+              outcomes.append((mutant, try await tests.outcome(of: mutant.number)))
+            }
           }
           return outcomes
         }

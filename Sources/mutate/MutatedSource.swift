@@ -17,6 +17,8 @@ struct MutatedSource {
     var number: Int
     var line: Int
     var what: String
+    /// Whether what is changed is the same each time: a number, a range, or a control.
+    var isConstant = false
   }
 
   /// The source with the changes in it.
@@ -91,8 +93,10 @@ private struct SourceRewriter {
     defer { next += changes.count }
     let text = source.text(part).split(whereSeparator: \.isWhitespace).joined(separator: " ")
     let line = source.line(of: part.lowerBound)
+    let isControl = text.hasPrefix(".") && text.dropFirst().allSatisfy { $0.isLetter || $0.isNumber }
+    let isConstant = isControl || text.allSatisfy { "0123456789ABCDEFx_ ~<|&().".contains($0) }
     for (index, change) in changes.enumerated() {
-      mutants.append(.init(number: next + index, line: line, what: "\(text): \(change)"))
+      mutants.append(.init(number: next + index, line: line, what: "\(text): \(change)", isConstant: isConstant))
     }
     return next
   }

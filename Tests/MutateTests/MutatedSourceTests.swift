@@ -82,6 +82,17 @@ import Testing
     #expect(mutated.mutants.map(\.line) == [1, 1, 1, 2, 2, 2])
   }
 
+  /// A mask that is always the same has a bit beside it always or never.
+  @Test(arguments: [
+    ("v.requireClear(.f, 0xFF0)", true), ("v.requireClear(.f, ~0 << 32 | 3)", true), ("v.requireClear(.f, .a1)", true),
+    ("v.require(.f, in: 1...15)", true), ("v.requireClear(.f, mask)", false), ("v.requireClear(.f, ~a.b(1))", false),
+  ])
+  func knowsConstants(_ source: String, _ isConstant: Bool) {
+    let mutants = MutatedSource(source, first: 1).mutants
+    #expect(mutants.count == 4)
+    #expect(mutants.allSatisfy { $0.isConstant == isConstant })
+  }
+
   @Test func namesAreDistinct() {
     let mutants = Mutant.named(MutatedSource("if a { }\nif a { }", first: 1).mutants, in: "A.swift")
     #expect(mutants[0].name == "A.swift: a: negated")

@@ -109,6 +109,10 @@ extension FailingValues {
   static let traceMSR: [FailingValues] = joined(
     [
       bits("guest.rtit-ctl.reserved", .rich, .guestIA32RTITCTL, "\(traceReserved), 47:40", except: [off(entry, 18)]),
+      bits("guest.rtit-ctl.reserved", .rich, .guestIA32RTITCTL, traceReserved, "5 address ranges, one in use") {
+        $0[.guestIA32RTITCTL] = 1 << 32
+        $0.capabilities[.cpuid14Subleaf1EAX] = 5
+      },
       bits("guest.rtit-ctl.reserved", .rich, of: .cpuid14EBX, "8:3, 1:0"),
       bits("guest.rtit-ctl.reserved", .rich, of: .cpuid14ECX, "3, 0"),
       bits("guest.rtit-ctl.reserved", .rich, of: .cpuid14Subleaf1EAX, "1"),

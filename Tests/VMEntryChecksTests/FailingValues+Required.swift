@@ -70,7 +70,7 @@ extension FailingValues {
   private static func pat(_ byte: UInt64, _ required: UInt64) -> FailingValues {
     values(
       "host.pat.memory-types", .rich, .hostIA32PAT, of: [byte], mask: 0xFF, [byte],
-      required: 0x0007_0406_0007_0400 | required)
+      required: 0x0007_0406_0007_0400 | required, about: 0xFF)
   }
 
   /// What an address becomes that is not canonical.
