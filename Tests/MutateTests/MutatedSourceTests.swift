@@ -84,7 +84,7 @@ import Testing
 
   /// A mask that is always the same has a bit beside it always or never.
   @Test(arguments: [
-    ("v.requireClear(.f, 0xFF0)", true), ("v.requireClear(.f, ~0 << 32 | 3)", true), ("v.requireClear(.f, .a1)", true),
+    ("v.requireClear(.f, 0xFF0)", true), ("v.requireClear(.f, ~0 << 32)", true), ("v.requireClear(.f, .a1)", true),
     ("v.require(.f, in: 1...15)", true), ("v.requireClear(.f, mask)", false), ("v.requireClear(.f, ~a.b(1))", false),
   ])
   func knowsConstants(_ source: String, _ isConstant: Bool) {

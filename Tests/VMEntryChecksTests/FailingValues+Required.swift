@@ -39,6 +39,7 @@ extension FailingValues {
   private static let requiredEvents: [FailingValues] = [
     bits("control.event-injection.deliver-error-code.set", .long, event, "11", setUp: set(event, 0x8000_0B08)),
     bits("control.event-injection.deliver-error-code.clear", .long, event, "11", setUp: set(event, 0x8000_0306)),
+    bits("control.event-injection.other-event-vector", .long, event, "7:0", setUp: set(event, 0x8000_0700)),
     bits("control.event-injection.nmi-vector", .long, event, "7:0", setUp: set(event, 0x8000_0202)),
   ]
 
