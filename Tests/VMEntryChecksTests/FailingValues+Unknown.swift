@@ -129,6 +129,8 @@ extension FailingValues {
     unknown(
       "guest.debugctl.reserved", .rich, .guestIA32DEBUGCTL, "15", failing: "63:16, 5:3",
       setUp: set(.guestIA32DEBUGCTL, 0), without: forget(.cpuid7EBX)),
+    unknown(
+      "guest.ds.access-rights.g-set", .long, .guestDSAccessRights, "15", without: forget(.guestDSLimit)),
     unknown("guest.rflags.vm", .long, .guestRFLAGS, "17", without: forget(entry)),
     unknown(
       "guest.ss.access-rights.dpl.privileged", .long, .guestSSAccessRights, "6:5",
