@@ -135,6 +135,31 @@ test: packages image probe processors guest test-guests ## Test everything, on t
 	echo "$$passed passed, $$failed failed"; \
 	[ $$failed = 0 ]
 
+# A part of the machines: make test-matrix MODELS=corei7_skylake_x CPUS="1 2" MODES=x2apic CONTROLS="none every"
+test-matrix: MODELS = corei7_sandy_bridge_2600k corei7_haswell_4770 corei7_skylake_x
+test-matrix: CPUS = 1 2 4
+CLANG ?= clang
+LINKER ?= ld.lld
+MODES ?= xapic x2apic
+CONTROLS ?=
+# Seconds of the guest's under load: with all of the processor's help, and without some of it.
+LOAD ?= 60
+SHORT_LOAD ?= 5
+MATRIX := build/matrix
+
+.PHONY: test-matrix
+test-matrix: packages build image guest ## Load Debian's kernel on many kinds of machine, for hours: MODELS=… CPUS=… LOAD=…
+	@$(call install,$(GUEST_PACKAGES))
+	@mkdir -p $(MATRIX)/root/bin
+	@$(CLANG) -target x86_64-unknown-linux-gnu -c Benchmarks/Boot/ticks.S -o $(MATRIX)/ticks.o
+	@$(LINKER) -static --build-id=none $(MATRIX)/ticks.o -o $(MATRIX)/root/bin/ticks
+	@cp Tests/Matrix/check $(MATRIX)/root/bin/
+	@# Linux unpacks one archive after another.
+	@cd $(MATRIX)/root && { cat ../../guest/initrd.img; \
+	  find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio -0 -o -H newc -R 0:0 --quiet; } > ../initrd.img
+	@MODELS="$(MODELS)" CPUS="$(CPUS)" MODES="$(MODES)" CONTROLS="$(CONTROLS)" LOAD=$(LOAD) \
+	  SHORT_LOAD=$(SHORT_LOAD) Tests/Matrix/run $(SKEP) $(GUEST)/vmlinuz $(MATRIX)/initrd.img $(MATRIX)/logs
+
 .PHONY: benchmark
 benchmark: packages build image guest ## Measure what a guest's events, its boot and explaining dumps cost
 	@$(call install,$(BENCHMARK_PACKAGES))

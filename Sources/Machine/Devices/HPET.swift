@@ -102,10 +102,17 @@ public struct HPET: ~Copyable {
   ///
   /// The registers have 64 bits; a part of one can be read, and what does not exist, or is behind its end, is 0.
   public mutating func read(offset: Int, byteCount: Int, at time: MachineTime) -> UInt64 {
-    synchronize(to: time)
-    let value = readRegister(offset & ~7) >> UInt64(8 * (offset & 7))
-    // An edge or a status may have come up with the synchronization.
-    updateDeadline()
+    let register: UInt64
+    if offset & ~7 == Register.counter {
+      // Software calibrates other clocks by this, and takes no value that it has waited for too long.
+      register = counter(at: time)
+    } else {
+      synchronize(to: time)
+      register = readRegister(offset & ~7)
+      // An edge or a status may have come up with the synchronization.
+      updateDeadline()
+    }
+    let value = register >> UInt64(8 * (offset & 7))
     return byteCount >= 8 ? value : value & (1 << UInt64(8 * max(0, byteCount)) - 1)
   }
 
@@ -122,13 +129,18 @@ public struct HPET: ~Copyable {
     updateDeadline()
   }
 
+  /// The counter at `time`, which is all that can be told without a look at the timers.
+  private func counter(at time: MachineTime) -> UInt64 {
+    guard configuration & Self.enable != 0 else { return counter }
+    return counter &+ (max(tick, time / Self.tickLength) &- tick)
+  }
+
   private func readRegister(_ offset: Int) -> UInt64 {
     switch offset {
     // The period in femtoseconds.
     case Register.capabilities: return Self.tickLength * 1_000_000 << 32 | UInt64(Self.eventTimerBlockID)
     case Register.configuration: return configuration
     case Register.status: return status
-    case Register.counter: return counter
     case 0x100..<0x160: return timers[(offset - 0x100) / 0x20].read(offset: offset & 0x1F)
     default: return 0
     }
