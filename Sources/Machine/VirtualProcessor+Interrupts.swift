@@ -20,7 +20,16 @@ extension VirtualProcessor {
       if isInterruptRequested(&vcpu) { vcpu.requestInterruptWindow() }
     }
     synchronize(&vcpu)
+    attend()
     return nil
+  }
+
+  /// Decides whether the next entry has something to look at.
+  @inlinable @inline(__always)
+  mutating func attend() {
+    isAttentive =
+      localAPIC.needsAttention || machine.pointee.bus.interruptPending && (localAPIC.acceptsExtINT || hasExtINTMessage)
+    if localAPIC.nextDeadline != .max { isTimed = true }
   }
 
   /// Whether the guest is to be interrupted by software.
@@ -63,6 +72,7 @@ extension VirtualProcessor {
   /// Moves what was posted into the local APIC, and does what is for the processor itself.
   private mutating func takePosted<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     let events = mailbox.drain(into: &localAPIC)
+    isAttentive = true
     if events.isEmpty { return }
     if events.nmi { vcpu.requestNMI() }
     if events.extINT { hasExtINTMessage = true }
@@ -155,6 +165,7 @@ extension VirtualProcessor {
   /// Does what a write to the local APIC has caused; what the host has to do.
   @inlinable @inline(__always)
   mutating func finish<P: VMXProcessor>(_ effect: LocalAPICEffect, _ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    attend()
     switch effect {
     case .none: return nil
     // The loop sets the VMX-preemption timer.
@@ -172,6 +183,7 @@ extension VirtualProcessor {
     }
     perform(effect)
     synchronize(&vcpu)
+    attend()
     if case .baseChanged = effect { return .deadlineChanged }
     return kicks.isEmpty ? nil : .kick
   }
@@ -197,6 +209,7 @@ extension VirtualProcessor {
       localAPIC.accept(vector: message.vector, isLevelTriggered: false)
     }
     kicks.formUnion(machine.pointee.mailboxes.post(message, to: targets).subtracting(ProcessorSet(index)))
+    if targets.contains(ProcessorSet(index)) { isAttentive = true }
   }
 
   // MARK: From the devices
@@ -207,11 +220,13 @@ extension VirtualProcessor {
     while let message = machine.pointee.bus.takeMessage() {
       let targets = machine.pointee.mailboxes.targets(of: message, from: nil)
       kicks.formUnion(machine.pointee.mailboxes.post(message, to: targets))
+      if targets.contains(ProcessorSet(index)) { isAttentive = true }
     }
     // The 8259As' INTR is wired to LINT0 of every processor.
     let isPending = machine.pointee.bus.interruptPending
     if isPending && !machine.pointee.wasInterruptPending { kicks.formUnion(machine.pointee.mailboxes.all) }
     machine.pointee.wasInterruptPending = isPending
+    if isPending { isAttentive = true }
     kicks.remove(ProcessorSet(index))
   }
 
@@ -222,7 +237,10 @@ extension VirtualProcessor {
   public var nextDeadline: UInt64 { localAPIC.nextDeadline }
 
   /// Brings the local APIC's timer to `now`, a value of the host's time-stamp counter.
-  public mutating func advance(to now: UInt64) { localAPIC.advance(to: now) }
+  public mutating func advance(to now: UInt64) {
+    localAPIC.advance(to: now)
+    attend()
+  }
 
   /// Uses the devices, with the lock held, and passes on the interrupts that come of it.
   public mutating func withDevices(_ body: (UnsafeMutablePointer<VirtualMachine>) -> Void) {

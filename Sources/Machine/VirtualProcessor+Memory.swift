@@ -72,7 +72,8 @@ extension VirtualProcessor: MMIODevice {
       if let request = finish(.deadlineChanged, &vcpu) { return request }
     }
     synchronize(&vcpu)
-    return requestAfterIO()
+    attend()
+    return kicks.isEmpty ? requestAfterIO() : .kick
   }
 
   /// After IA32_APIC_BASE has changed: where one processor's registers are not at the usual address, the page that the

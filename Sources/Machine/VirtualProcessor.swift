@@ -19,6 +19,12 @@ public struct VirtualProcessor: ~Copyable {
   var sleep: Sleep?
   /// Whether the 8259As' interrupt that an I/O APIC has sent on as ExtINT has not been acknowledged yet.
   @usableFromInline var hasExtINTMessage = false
+  /// Whether the local APIC, or the 8259As, may have something to look at before the guest is entered.
+  ///
+  /// Kept, because it is asked at every VM exit; `attend()` decides it anew.
+  @usableFromInline var isAttentive = true
+  /// Whether the VMX-preemption timer has to be set before the guest is entered: there is a deadline, or was.
+  @usableFromInline var isTimed = false
   /// The processors that have to be kicked.
   @usableFromInline var kicks: ProcessorSet = []
   /// The host's time-stamp counter, for the accesses of an instruction that is emulated.
@@ -57,12 +63,15 @@ public struct VirtualProcessor: ~Copyable {
   @inlinable
   public mutating func run<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest {
     if activity != .active && !wake(&vcpu) { return requestWhileAsleep() }
+    // Here is enough: what is posted later comes with a kick, which ends the run.
+    if mailbox.hasPosted { isAttentive = true }
     while true {
-      if needsAttention || vcpu.needsEventPreparation {
+      if isAttentive || vcpu.needsEventPreparation {
         if let request = prepare(&vcpu) { return request }
       }
-      if localAPIC.nextDeadline != .max || vcpu.isPreemptionTimerActive {
+      if isTimed {
         vcpu.setPreemptionTimer(until: localAPIC.nextDeadline)
+        isTimed = localAPIC.nextDeadline != .max
       }
       switch vcpu.run(eptGeneration: machine.pointee.tables.generation) {
       case .cpuid: emulateCPUID(&vcpu)
@@ -87,15 +96,6 @@ public struct VirtualProcessor: ~Copyable {
       case let exit:
         if let request = handleRare(exit, &vcpu) { return request }
       }
-    }
-  }
-
-  /// Whether something has to be looked at before the guest is entered.
-  @inlinable
-  var needsAttention: Bool {
-    @inline(__always) mutating get {
-      localAPIC.needsAttention || mailbox.hasPosted || localAPIC.acceptsExtINT && machine.pointee.bus.interruptPending
-        || hasExtINTMessage
     }
   }
 
@@ -155,7 +155,10 @@ public struct VirtualProcessor: ~Copyable {
 
   /// What an access to a device has made due.
   @inlinable @inline(__always)
-  mutating func requestAfterIO() -> HostRequest? {
+  mutating func requestAfterIO() -> HostRequest? { machine.pointee.bus.hasNews ? requestForNews() : nil }
+
+  @inline(never) @usableFromInline
+  mutating func requestForNews() -> HostRequest? {
     // First, because the host enters the guest again after the others.
     if let request = machine.pointee.bus.request {
       switch request {
@@ -166,13 +169,18 @@ public struct VirtualProcessor: ~Copyable {
     }
     if machine.pointee.bus.nextDeadline != machine.pointee.armedDeadline { return .deviceDeadlineChanged }
     if !kicks.isEmpty { return .kick }
-    return machine.pointee.bus.hasTransmitted && !machine.pointee.isOutputDraining ? .output : nil
+    if machine.pointee.bus.hasTransmitted && !machine.pointee.isOutputDraining { return .output }
+    machine.pointee.lock.acquire()
+    machine.pointee.bus.hasNews = false
+    machine.pointee.lock.release()
+    return nil
   }
 
   @inlinable @inline(__always)
   mutating func emulateRDMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) {
     let registers = vcpu.registers
     let index = UInt32(truncatingIfNeeded: registers.pointee.rcx)
+    if index == MSR.ia32APICBASE.rawValue { return vcpu.completeRDMSR(localAPIC.base) }
     switch msrs.read(MSR(rawValue: index)) {
     case .value(let value): vcpu.completeRDMSR(value)
     case .debugControl: vcpu.completeRDMSR(vcpu.debugControl.rawValue)
@@ -230,7 +238,7 @@ public struct VirtualProcessor: ~Copyable {
   /// Gives the lock back after an access to the devices, and passes on the interrupts that it has caused.
   @inlinable @inline(__always)
   mutating func finishDeviceAccess() {
-    if machine.pointee.hasNewInterrupts { distribute() }
+    if machine.pointee.bus.hasNews && machine.pointee.hasNewInterrupts { distribute() }
     machine.pointee.lock.release()
   }
 }

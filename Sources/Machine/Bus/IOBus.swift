@@ -21,9 +21,16 @@ public struct IOBus: ~Copyable {
   private var firmware: FirmwareConfiguration
   private var shutdown = ShutdownPort()
   private var now: MachineTime = 0
+  private var lastInterruptPending = false
 
   /// When ``advance(to:)`` has something to do; `MachineTime.max` if it has not.
   public private(set) var nextDeadline = MachineTime.max
+
+  /// Whether an access, or time, may have changed what the host or the local APICs have to know: `request`,
+  /// `nextDeadline`, `hasTransmitted`, `hasMessages`, `interruptPending`.
+  ///
+  /// Kept, so that most accesses need no look at any of them; who has looked at all sets it to false.
+  public var hasNews = true
 
   /// What the guest has asked of the machine.
   ///
@@ -61,7 +68,11 @@ public struct IOBus: ~Copyable {
   public var interruptPending: Bool { interrupts.interruptRequested }
 
   /// Answers the processor's interrupt acknowledge cycle with the vector.
-  public mutating func acknowledgeInterrupt() -> UInt8 { interrupts.acknowledge() }
+  public mutating func acknowledgeInterrupt() -> UInt8 {
+    let vector = interrupts.acknowledge()
+    noteInterrupts(ioAPIC.waiting)
+    return vector
+  }
 
   /// Sets the level of an interrupt line of the ISA bus, 0 to 15, at the 8259As and at the I/O APIC.
   ///
@@ -69,8 +80,19 @@ public struct IOBus: ~Copyable {
   /// APIC, as the firmware's tables say.
   @inline(__always)
   public mutating func setLine(_ irq: UInt8, _ level: Bool) {
+    let messages = ioAPIC.waiting
     interrupts.setLine(irq, level)
     ioAPIC.setLine(irq == 0 ? 2 : Int(irq), level)
+    noteInterrupts(messages)
+  }
+
+  /// News is a message that was not waiting before, or a new level of INTR.
+  @inline(__always)
+  private mutating func noteInterrupts(_ messages: UInt32) {
+    if ioAPIC.waiting != messages || interrupts.interruptRequested != lastInterruptPending {
+      lastInterruptPending = interrupts.interruptRequested
+      hasNews = true
+    }
   }
 
   /// Whether `takeMessage()` has something to give.
@@ -81,7 +103,10 @@ public struct IOBus: ~Copyable {
   public mutating func takeMessage() -> InterruptMessage? { ioAPIC.takeMessage() }
 
   /// The end of a level-triggered interrupt, which a local APIC has broadcast.
-  public mutating func endOfInterrupt(vector: UInt8) { ioAPIC.endOfInterrupt(vector: vector) }
+  public mutating func endOfInterrupt(vector: UInt8) {
+    ioAPIC.endOfInterrupt(vector: vector)
+    hasNews = true
+  }
 
   // MARK: Memory
 
@@ -102,6 +127,7 @@ public struct IOBus: ~Copyable {
   /// Where no device has registers, nothing happens.
   public mutating func store(_ value: UInt64, at address: UInt64, byteCount: Int, at time: MachineTime) {
     advance(to: time)
+    hasNews = true
     switch address & ~0xFFF {
     case IOAPIC.address: ioAPIC.write(offset: Int(address & 0xFFF), byteCount: byteCount, value)
     case HPET.address:
@@ -185,9 +211,11 @@ public struct IOBus: ~Copyable {
 
   private mutating func updateDeadline() {
     // `min` of more than two would make an array.
+    let old = nextDeadline
     nextDeadline = min(
       min(timer.nextDeadline, min(clock.nextDeadline, serial.nextDeadline)),
       min(hpet.nextDeadline, powerTimerDeadline))
+    if nextDeadline != old { hasNews = true }
   }
 
   /// Its overflow can be noticed only by its interrupt, or by reading the status, which brings it up to date.
@@ -270,7 +298,11 @@ public struct IOBus: ~Copyable {
   @inline(never)
   private mutating func readByte(_ port: UInt16) -> UInt8 {
     switch port {
-    case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: return interrupts.read(port: port)
+    case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1:
+      let value = interrupts.read(port: port)
+      // A poll acknowledges.
+      noteInterrupts(ioAPIC.waiting)
+      return value
     case 0x40...0x43: return timer.read(port: port, at: now)
     case 0x61: return readPortB()
     case 0x71: return readClock()
@@ -289,7 +321,9 @@ public struct IOBus: ~Copyable {
   @inline(never)
   private mutating func writeByte(_ port: UInt16, _ value: UInt8) {
     switch port {
-    case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: interrupts.write(port: port, value: value)
+    case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1:
+      interrupts.write(port: port, value: value)
+      noteInterrupts(ioAPIC.waiting)
     case 0x40...0x43: writeTimer(port, value)
     case 0x60: if keyboard.writeData(value) { ask(for: .reset(.keyboardController)) }
     case 0x61: writePortB(value)
@@ -309,6 +343,7 @@ public struct IOBus: ~Copyable {
 
   private mutating func ask(for request: MachineRequest) {
     if self.request == nil { self.request = request }
+    hasNews = true
   }
 
   // What follows is not inlined, so that the two functions above need no registers saved for it.
@@ -389,6 +424,7 @@ public struct IOBus: ~Copyable {
     // The line goes low between the byte's coming and its leaving, so that an edge tells of the second.
     setLine(Self.serialLine, serial.interruptLine)
     serial.transmit(at: now)
+    hasNews = true
     serialChanged()
   }
 }
