@@ -35,11 +35,11 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
     state.owesEndOfShadow = false
     let outcome = state.processor.enter(state.registers, resume: wasLaunched)
     if outcome != .succeed { return entryInstructionFailed(outcome) }
-    state.isLaunched = true
-    let exit = VMExit(of: vmcs)
+    let reason = vmcs[.exitReason]
     // An entry that fails with an exit reason does not make a VMCS "launched".
-    if case .entryFailure = exit { state.isLaunched = wasLaunched }
-    return exit
+    if reason.vmEntryFailure { return .entryFailure(reason, qualification: vmcs[.exitQualification]) }
+    state.isLaunched = true
+    return VMExit(reason, of: vmcs)
   }
 
   @inline(never) @usableFromInline

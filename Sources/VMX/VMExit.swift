@@ -67,10 +67,9 @@ public enum VMExit: Sendable {
 }
 
 extension VMExit {
-  /// Reads what the exit that has just happened means.
+  /// Reads what the exit that has just happened, for `reason`, means.
   @inlinable @inline(__always)
-  init<P: VMXProcessor>(of vmcs: borrowing CurrentVMCS<P>) {
-    let reason = vmcs[.exitReason]
+  init<P: VMXProcessor>(_ reason: ExitReason, of vmcs: borrowing CurrentVMCS<P>) {
     // The whole field is compared: bit 31, or a bit that nothing enables, makes the reason another one.
     switch reason.rawValue {
     case 1: self = .externalInterrupt(vector: UInt8(truncatingIfNeeded: vmcs[.vmExitInterruptionInformation].rawValue))
@@ -99,7 +98,6 @@ extension VMExit {
   /// The reasons that no guest meets often: those that have a case of their own, then by the table.
   @inline(never) @usableFromInline
   static func rare<P: VMXProcessor>(_ reason: ExitReason, _ vmcs: borrowing CurrentVMCS<P>) -> VMExit {
-    if reason.vmEntryFailure { return .entryFailure(reason, qualification: vmcs[.exitQualification]) }
     switch reason.rawValue {
     case 0: return exceptionOrNMI(vmcs[.vmExitInterruptionInformation])
     case 43: return .tprBelowThreshold
