@@ -45,11 +45,12 @@ guest:
   mov $0x1B, %ecx
   rdmsr
   WORKS "IA32_APIC_BASE"
-  cmp $0xFEE00100, %eax
-  EQUAL "IA32_APIC_BASE: disabled, bootstrap processor"
+  cmp $0xFEE00900, %eax
+  EQUAL "IA32_APIC_BASE: enabled, bootstrap processor"
 
   REFUSES 0xFE, 0, 0, "IA32_MTRRCAP is read-only"
-  REFUSES 0x1B, 0xFEE00900, 0, "IA32_APIC_BASE: a local APIC that is not there"
+  REFUSES 0x1B, 0xFEE00500, 0, "IA32_APIC_BASE: x2APIC mode of a disabled local APIC"
+  REFUSES 0x80B, 0, 0, "x2APIC MSRs in xAPIC mode"
   REFUSES 0x277, 0x07040602, 0x00070406, "IA32_PAT: type 2"
   REFUSES 0x2FF, 2, 0, "IA32_MTRR_DEF_TYPE: type 2"
   REFUSES 0x1D9, 0x80000000, 0, "IA32_DEBUGCTL: a reserved bit"

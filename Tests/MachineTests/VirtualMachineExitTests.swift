@@ -34,7 +34,7 @@ enum Disposition: Equatable, Sendable {
     case 0: self = .stops("the host had a")
     case 2: self = .stops("shut down after a triple fault")
     case 3: self = .stops("INIT signal")
-    case 9: self = .stops("switched tasks")
+    case 9: self = .raises(0)
     case 49: self = .stops("entry that no processor accepts")
     case 43, 45, 56: self = .resumes
     // Its code is where there is no memory.

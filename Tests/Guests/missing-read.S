@@ -1,9 +1,0 @@
-// Reads where there is no memory.
-#include "bzimage.inc"
-  .text
-guest:
-  mov $0x80000123, %eax
-  mov (%rax), %al
-  .bss
-  .skip 4096
-stack_top:
