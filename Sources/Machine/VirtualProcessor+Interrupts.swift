@@ -47,8 +47,9 @@ extension VirtualProcessor {
     guard isExtINTRequested else { return localAPIC.acknowledge() }
     hasExtINTMessage = false
     machine.pointee.lock.acquire()
-    defer { machine.pointee.lock.release() }
-    return machine.pointee.bus.acknowledgeInterrupt()
+    let vector = machine.pointee.bus.acknowledgeInterrupt()
+    finishDeviceAccess()
+    return vector
   }
 
   /// Tells the processor of what the local APIC holds, for the help that it gives.

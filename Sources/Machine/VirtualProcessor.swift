@@ -22,7 +22,7 @@ public struct VirtualProcessor: ~Copyable {
   /// Whether the local APIC, or the 8259As, may have something to look at before the guest is entered.
   ///
   /// Kept, because it is asked at every VM exit; `attend()` decides it anew.
-  @usableFromInline var isAttentive = true
+  @usableFromInline var isAttentive = false
   /// Whether the VMX-preemption timer has to be set before the guest is entered: there is a deadline, or was.
   @usableFromInline var isTimed = false
   /// The processors that have to be kicked.

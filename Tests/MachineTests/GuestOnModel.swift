@@ -113,6 +113,8 @@ final class GuestOnModel {
       return exit
     }
     processor.clearTrace()
+    // The host passes on what has come up in the devices before it runs the guest.
+    virtualProcessor.withDevices { _ in }
     return virtualProcessor.run(&vcpu)
   }
 
