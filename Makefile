@@ -81,6 +81,7 @@ guest: $(GUEST)/vmlinuz $(GUEST)/initrd.img ## Fetch Debian's kernel and make an
 .PHONY: test-guests
 test-guests: ## Assemble the small guests that tests run: build/test-guests
 	@$(MAKE) -s -C Tests/Guests guests
+	@$(MAKE) -s -C Tests/Hostile guest
 
 .PHONY: packages
 packages:
@@ -179,6 +180,14 @@ MODELS ?= corei7_skylake_x,tigerlake
 differential: packages probe ## Hold the checks against Bochs: SEED=… COUNT=… MODELS=…
 	@$(SWIFT) build -c release --product differential
 	@.build/release/differential --seed $(SEED) --count $(COUNT) --models $(MODELS) --confirmations
+
+# Guests one after the other, from successive seeds: make hostile TIME=3600 SEED=7 CPUS=2
+TIME ?= 600
+
+.PHONY: hostile
+hostile: packages build image test-guests ## Run guests that mean harm: TIME=seconds SEED=… CPUS=1 or 2
+	@$(SWIFT) build --product hostile 2>&1 | cat
+	@.build/debug/hostile --time $(TIME) --seed $(SEED) --cpus $(CPUS) --cpu-model $(CPU_MODEL)
 
 # Only every n-th mutant: make mutate STEP=10
 STEP ?= 1

@@ -75,6 +75,15 @@ let package = Package(
       ],
       swiftSettings: settings),
 
+    .executableTarget(
+      name: "hostile",
+      dependencies: [
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+
     .testTarget(name: "VMCSTests", dependencies: ["VMCS", "ProcessorModel", "generate"], swiftSettings: settings),
     .testTarget(
       name: "VMEntryChecksTests", dependencies: ["VMEntryChecks", "VMCS", "ProcessorModel"], swiftSettings: settings),

@@ -43,6 +43,9 @@ public struct Boot: Sendable {
   /// Whether Skep maps guest memory page by page when it is first touched, instead of all at the start.
   public var mapsOnDemand: Bool
 
+  /// Whether Skep looks at the end whether memory outside the guest has changed.
+  public var checksMemory = false
+
   /// The identifier of the check of VM entries that Skep is to make fail, to show its report; nil for none.
   public var drill: String?
 
@@ -139,7 +142,7 @@ public struct Boot: Sendable {
           "controls=\(optionalControls.rawValue)", "console=com1", "report=com2",
           "metered=\(isMetered ? 1 : 0)",
           "on-demand=\(mapsOnDemand ? 1 : 0)",
-        ] + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
+        ] + (checksMemory ? ["hash=1"] : []) + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
       lines = [
         "multiboot2 /skep.elf " + words.map(quoted).joined(separator: " "),
         "module2 /kernel kernel",

@@ -18,6 +18,8 @@ public struct HypervisorOptions {
   public private(set) var isMetered = false
   /// Whether guest memory is mapped by 4 KiB pages when it is first touched, instead of all at the start.
   public private(set) var mapsOnDemand = false
+  /// Whether to look at the end whether memory outside the guest has changed.
+  public private(set) var checksMemory = false
   /// The identifier of the check of VM entries that is to fail; empty for none.
   public private(set) var drill = UnsafeRawBufferPointer(start: nil, count: 0)
   /// The guest's command line; it lies in the memory that was given to the initializer.
@@ -38,6 +40,7 @@ public struct HypervisorOptions {
       }
       if let value = Self.value(of: "drill=", in: word) { drill = value }
       if let value = Self.value(of: "metered=", in: word) { isMetered = Self.number(value) == 1 }
+      if let value = Self.value(of: "hash=", in: word) { checksMemory = Self.number(value) == 1 }
       if let value = Self.value(of: "on-demand=", in: word) { mapsOnDemand = Self.number(value) == 1 }
     }
   }

@@ -87,7 +87,10 @@ extension LoadedVCPU {
   }
 
   /// Code that is not executed before a fault's handler is: no VM entry takes an unusable CS.
+  ///
+  /// The RPL of CS is the privilege level too, since there are processors that take no other (Bochs).
   private mutating func setCodeSegment(privilegeLevel: UInt16) {
+    vmcs[.guestCSSelector] = SegmentSelector(rawValue: vmcs[.guestCSSelector].rawValue & ~3 | privilegeLevel)
     setDescriptor(
       .cs,
       to: GuestDescriptor(

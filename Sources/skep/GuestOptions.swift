@@ -46,6 +46,9 @@ struct GuestOptions: ParsableArguments {
   @Flag(help: "Map the guest's memory page by page when it is first touched, not all at the start.")
   var onDemand = false
 
+  @Flag(help: "Look at the end whether memory outside the guest has changed, and panic if it has.")
+  var checkMemory = false
+
   @Option(
     help: ArgumentHelp("Make this check of the SDM fail at the first VM entry, to see the report.", valueName: "check"))
   var drill: String?
@@ -63,6 +66,7 @@ struct GuestOptions: ParsableArguments {
       commandLine: append ?? Boot.defaultCommandLine(of: kernel), memory: memory, processorCount: cpus,
       isMetered: metered, mapsOnDemand: onDemand, drill: drill)
     boot.hasX2APIC = x2apic
+    boot.checksMemory = checkMemory
     for name in without { boot.optionalControls.remove(name.control) }
     return boot
   }

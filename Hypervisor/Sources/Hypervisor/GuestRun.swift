@@ -45,6 +45,8 @@ struct GuestRun: ~Copyable {
   let drill: UnsafeRawBufferPointer
   /// Whether the guest's local APICs have x2APIC mode.
   let hasX2APIC: Bool
+  /// The sum over the memory that the guest's run does not change; nil if it is not asked for.
+  var memorySum: MemorySum?
   /// Used with the machine's lock held.
   var console = Console()
   private let stopped = Atomic<Bool>(false)

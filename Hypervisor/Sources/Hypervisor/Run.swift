@@ -96,7 +96,21 @@ func finish<P: VMXProcessor>(
     }
     GuestReport.write(&vcpu, to: &output)
   }
+  checkMemory(guest)
   endRun(stop.kind)
+}
+
+/// Ends the run as after a panic if memory has changed that the guest's run does not change.
+private func checkMemory(_ guest: UnsafeMutablePointer<GuestRun>) {
+  guard let sum = guest.pointee.memorySum else { return }
+  if sum.isUnchanged {
+    var output = ReportPort(lineStart: "skep: note ")
+    output.write("memory outside the guest is unchanged\n")
+  } else {
+    var output = ReportPort(lineStart: "skep: panic ")
+    output.write("memory outside the guest has changed while the guest ran\n")
+    endRun("panic")
+  }
 }
 
 /// The table of what the run cost.

@@ -21,22 +21,29 @@ func startHypervisor(_ multiboot: Multiboot2) {
 struct HostAllocation: ~Copyable {
   var pool: PagePool
   let guest: Range<UInt64>
+  /// All pages that were in the pool at the start.
+  let tables: Range<UInt64>
 
   private static var largePage: UInt64 { 0x20_0000 }
   /// Host page tables, descriptor tables, up to eight vCPUs, the serial port's queue: 192 pages are plenty.
   private static var fixedPages: UInt64 { 192 }
   private static var leastGuestMemory: UInt64 { 32 << 20 }
+  /// Below the guest's memory, and never used: `MemorySum` looks whether it stays as it is.
+  private static var guardPages: UInt64 { 16 }
 
   init(_ free: Range<UInt64>, guestMemory wanted: UInt64?) {
     // One page of tables for each 2 MiB of the guest, in case all is mapped by small pages, and a few above them.
     let size = free.upperBound - free.lowerBound
-    let poolBytes = ((Self.fixedPages + size / Self.largePage + 8) * 4096 + Self.largePage - 1) & ~(Self.largePage - 1)
+    let pages = Self.fixedPages + size / Self.largePage + 8 + Self.guardPages
+    let poolBytes = (pages * 4096 + Self.largePage - 1) & ~(Self.largePage - 1)
     let available = size > poolBytes ? size - poolBytes : 0
     let guestBytes = (wanted ?? available) & ~(Self.largePage - 1)
     guard available >= Self.leastGuestMemory, guestBytes <= available else { failForMemory(free) }
     let start = free.lowerBound + poolBytes
     guest = start..<start + guestBytes
-    pool = PagePool(pointer(to: free.lowerBound), at: PhysicalAddress(free.lowerBound), count: Int(poolBytes / 4096))
+    tables = free.lowerBound..<start - Self.guardPages * 4096
+    pool = PagePool(
+      pointer(to: tables.lowerBound), at: PhysicalAddress(tables.lowerBound), count: tables.count / 4096)
   }
 }
 
@@ -102,6 +109,9 @@ private func runGuest(
       machine: machine, support: support, hostClock: hostClock, eptPointer: eptPointer, tscOffset: 0 &- start,
       apicAccessPage: apicAccessPage.address, processors: processors, processorCount: count, entry: entry,
       drill: options.drill, hasX2APIC: options.hasX2APIC))
+  if options.checksMemory {
+    run.pointee.memorySum = MemorySum(multiboot, changing: [allocation.tables, guest])
+  }
   for index in 1..<count {
     HostProcessors.run(on: index, run) { index, argument in
       runProcessor(index, argument.unsafelyUnwrapped.assumingMemoryBound(to: GuestRun.self))

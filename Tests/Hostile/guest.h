@@ -1,0 +1,86 @@
+// What the parts of the hostile guest share.
+#pragma once
+
+// Selectors of the guest's own GDT.
+#define CODE_64 0x08
+#define DATA 0x10
+#define CODE_32 0x18
+#define CODE_16 0x20
+#define USER_CODE_64 0x2B
+#define USER_DATA 0x33
+#define USER_CODE_32 0x3B
+#define USER_CODE_16 0x43
+#define TASK_64 0x48
+#define LOCAL_TABLE 0x58
+#define TASK_32 0x68
+#define TASK_RECOVERY 0x70
+#define TASK_NOISE 0x78
+#define REAL_CODE 0x80
+#define REAL_DATA 0x88
+#define NOISE 0x90
+
+// Where code for real mode is copied to.
+#define LOW_AP 0x6000
+#define LOW_RECOVERY 0x8000
+#define REAL_NOISE 0x9000
+#define REAL_STACK 0xF000
+
+// The control registers that the guest recovers to.
+#define GOLDEN_CR0 0x80010033
+#define GOLDEN_CR4 0x20
+#define GOLDEN_EFER 0x901
+
+#ifndef __ASSEMBLER__
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint64_t table[512] __attribute__((aligned(4096)));
+
+// The registers that noise starts with, in the order in which `enter` of start.S loads them.
+typedef struct {
+  uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
+  uint64_t rip, cs, rflags, rsp, ss;
+} registers;
+
+// The only part of the image that can be written while noise runs.
+typedef struct {
+  uint8_t stacks[3 * 4096];
+  int32_t steps, nmis;
+  uint8_t vector;
+} __attribute__((aligned(4096))) writable;
+
+extern writable hp;
+extern registers state;
+extern table golden, victim;
+extern uint64_t gdt[64];
+
+extern volatile uint32_t ap_ticks;
+extern bool two_processors;
+extern uint64_t round_number;
+
+uint64_t noise(void);
+static inline uint64_t below(uint64_t limit) { return noise() % limit; }
+static inline bool one_in(uint64_t n) { return below(n) == 0; }
+
+// Runs what `state` says until it faults, has executed `hp.steps` instructions, or an NMI says that it takes too long.
+_Noreturn void enter(void);
+// The same in real mode, and in protected mode without paging: the instructions are at `REAL_NOISE` and `state.rip`.
+_Noreturn void enter_real(void);
+_Noreturn void enter_protected(void);
+
+void play_round(void);
+void set_victim_page(unsigned index, uint64_t entry);
+void say(const char *text, uint64_t number);
+void wrmsr(uint32_t index, uint64_t value);
+uint64_t rdmsr(uint32_t index);
+void out8(uint16_t port, uint8_t value);
+
+#define SCRATCH 0x1000000ul
+#define SCRATCH_SIZE 0x1000000ul
+#define IOAPIC 0xFEC00000ul
+#define HPET 0xFED00000ul
+#define APIC 0xFEE00000ul
+// Where the page tables made of noise are looked at: the second entry of the top table.
+#define NOISE_ADDRESS (1ul << 39)
+#endif

@@ -1,0 +1,156 @@
+// The hostile guest outside 64-bit mode: the ways to real mode and to protected mode without paging, and back.
+#include "guest.h"
+
+  .global enter_real, enter_protected, recover_32, step_32, low_start, low_end, low_ap, low_ap_end, low_step
+  .global real_state, pointer_32
+
+  .macro TO_64 target
+  mov $GOLDEN_CR4, %eax
+  mov %eax, %cr4
+  mov $golden, %eax
+  mov %eax, %cr3
+  mov $0xC0000080, %ecx
+  mov $GOLDEN_EFER, %eax
+  xor %edx, %edx
+  wrmsr
+  mov $GOLDEN_CR0, %eax
+  mov %eax, %cr0
+  ljmpl $CODE_64, $\target
+  .endm
+
+  .text
+  .code64
+enter_real:
+  mov $low_real - low_start + LOW_RECOVERY, %eax
+  jmp 1f
+enter_protected:
+  mov $low_protected - low_start + LOW_RECOVERY, %eax
+1:
+  mov $stack_top, %esp
+  push $REAL_CODE
+  push %rax
+  lretq
+
+  .code32
+protected:
+  mov $DATA, %eax
+  mov %eax, %ds
+  mov %eax, %es
+  mov %eax, %ss
+  mov %eax, %fs
+  mov %eax, %gs
+  lidtl pointer_32
+  mov $TASK_32, %eax
+  ltr %ax
+  mov $stack_top, %esp
+  mov $state, %eax
+  pushl 136(%eax)
+  pushl $CODE_32
+  pushl 120(%eax)
+  mov 8(%eax), %ebx
+  mov 16(%eax), %ecx
+  mov 24(%eax), %edx
+  mov 32(%eax), %esi
+  mov 40(%eax), %edi
+  mov 48(%eax), %ebp
+  mov (%eax), %eax
+  iretl
+
+step_32:
+  decl %ss:hp + 3 * 4096
+  js recover_32
+  iretl
+
+recover_32:
+  cli
+  cld
+  mov $DATA, %eax
+  mov %eax, %ds
+  mov %eax, %es
+  mov %eax, %ss
+  mov %cr0, %eax
+  and $0x7FFFFFFF, %eax
+  mov %eax, %cr0
+  lgdtl gdt_pointer
+  TO_64 recover
+
+// What follows is copied below 1 MiB.
+  .code16
+low_start:
+  cli
+  cld
+  xor %ax, %ax
+  mov %ax, %ds
+  lgdtl low_gdt - low_start + LOW_RECOVERY
+  TO_64 recover
+  .balign 4
+low_gdt:
+  .short 64 * 8 - 1
+  .long gdt
+
+  .macro LEAVE_PAGING
+  mov %cr0, %eax
+  and $0x7FFFFFFF, %eax
+  mov %eax, %cr0
+  mov $0xC0000080, %ecx
+  xor %eax, %eax
+  xor %edx, %edx
+  wrmsr
+  xor %eax, %eax
+  mov %eax, %cr4
+  .endm
+
+low_protected:
+  LEAVE_PAGING
+  ljmpl $CODE_32, $protected
+
+low_real:
+  LEAVE_PAGING
+  mov $REAL_DATA, %ax
+  mov %ax, %ds
+  mov %ax, %es
+  mov %ax, %ss
+  mov %ax, %fs
+  mov %ax, %gs
+  lidtl low_idt - low_start + LOW_RECOVERY
+  mov $0x10, %eax
+  mov %eax, %cr0
+  ljmp $0, $low_real_2 - low_start + LOW_RECOVERY
+low_real_2:
+  xor %ax, %ax
+  mov %ax, %ds
+  mov %ax, %es
+  mov %ax, %ss
+  mov $low_state - low_start + LOW_RECOVERY, %sp
+  popal
+  mov $REAL_STACK, %sp
+  pushw %cs:low_flags - low_start + LOW_RECOVERY
+  pushw $0
+  pushw $REAL_NOISE
+  iretw
+low_step:
+  decw %cs:low_steps - low_start + LOW_RECOVERY
+  js low_start
+  iretw
+  .balign 4
+low_idt:
+  .short 0x3FF
+  .long 0
+  .global low_state, low_flags, low_steps
+low_state: .skip 32
+low_flags: .short 0
+low_steps: .short 0
+low_end:
+
+low_ap:
+  cli
+  cld
+  xor %ax, %ax
+  mov %ax, %ds
+  lgdtl ap_gdt - low_ap + LOW_AP
+  TO_64 ap_start
+  .balign 4
+ap_gdt:
+  .short 64 * 8 - 1
+  .long gdt
+low_ap_end:

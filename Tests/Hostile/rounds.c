@@ -1,0 +1,415 @@
+// What the hostile guest does in its rounds.
+
+#include "guest.h"
+
+static uint8_t *code;
+extern uint32_t task[], noise_task[];
+extern char low_state[], low_flags[], low_steps[], low_start[];
+
+static void emit(const void *bytes, unsigned count) {
+  for (unsigned index = 0; index < count; index++) *code++ = ((const uint8_t *)bytes)[index];
+}
+
+static void emit_noise(unsigned count) { while (count--) *code++ = (uint8_t)noise(); }
+
+#define EMIT(...) emit((const uint8_t[]){__VA_ARGS__}, sizeof(const uint8_t[]){__VA_ARGS__})
+
+// A value that something may stumble over.
+static uint64_t odd_value(void) {
+  switch (below(10)) {
+  case 0: return 0;
+  case 1: return 1ul << below(64);
+  case 2: return ~0ul;
+  case 3: return below(256);
+  case 4: return -below(256);
+  case 5: return SCRATCH + below(SCRATCH_SIZE);
+  case 6: return (uint32_t)noise();
+  case 7: return NOISE_ADDRESS + below(1 << 21);
+  case 8: return SCRATCH + (below(SCRATCH_SIZE) & ~0xFFFul) - below(16);
+  default: return noise();
+  }
+}
+
+static uint64_t scratch(void) { return SCRATCH + 0x100000 + (below(SCRATCH_SIZE - 0x200000) & ~7ul); }
+
+// A register of a device in memory. With a second processor there are no writes that could send it an INIT.
+static uint64_t device_address(void) {
+  uint64_t offset = one_in(8) ? below(4096) : below(0x40) * 16;
+  switch (below(two_processors ? 2 : 3)) {
+  case 0:
+    if (two_processors && offset >= 0x2F0 && offset < 0x320) offset = 0xB0;
+    return APIC + offset;
+  case 1: return HPET + (one_in(2) ? offset : below(0x180));
+  default: return IOAPIC + (one_in(2) ? offset : below(2) * 16);
+  }
+}
+
+static void fill_registers(void) {
+  uint64_t *values = &state.rax;
+  for (int index = 0; index < 15; index++)
+    values[index] = one_in(3) ? odd_value() : one_in(24) && !two_processors ? device_address() : scratch();
+  if (one_in(2)) state.rcx = below(40);
+}
+
+// Instructions that only a hypervisor has much to do with. Each may be followed by noise.
+static const struct {
+  uint8_t count, bytes[7];
+} special[] = {
+  {3, {0x0F, 0x01, 0xC1}}, {3, {0x0F, 0x01, 0xC2}}, {3, {0x0F, 0x01, 0xC3}}, {3, {0x0F, 0x01, 0xC4}},  // VMCALL … VMXOFF
+  {3, {0x0F, 0x01, 0xD4}}, {3, {0x0F, 0x01, 0xCF}}, {3, {0x0F, 0x01, 0xD7}}, {3, {0x0F, 0x01, 0xC0}},  // VMFUNC, ENCLS …
+  {2, {0x0F, 0x37}}, {2, {0x0F, 0xAA}},                                        // GETSEC, RSM
+  {3, {0x0F, 0xC7, 0x37}}, {3, {0x0F, 0xC7, 0x3F}}, {4, {0x66, 0x0F, 0xC7, 0x37}}, {4, {0xF3, 0x0F, 0xC7, 0x37}},
+  {3, {0x0F, 0x78, 0x07}}, {3, {0x0F, 0x79, 0x07}}, {3, {0x0F, 0x78, 0xC8}}, {3, {0x0F, 0x79, 0xC8}},  // VMREAD, VMWRITE
+  {5, {0x66, 0x0F, 0x38, 0x80, 0x0F}}, {5, {0x66, 0x0F, 0x38, 0x81, 0x0F}}, {5, {0x66, 0x0F, 0x38, 0x82, 0x0F}},
+  {2, {0x0F, 0x32}}, {2, {0x0F, 0x30}}, {2, {0x0F, 0x33}}, {2, {0x0F, 0x31}}, {3, {0x0F, 0x01, 0xF9}},
+  {2, {0x0F, 0xA2}}, {3, {0x0F, 0x01, 0xD1}}, {3, {0x0F, 0x01, 0xD0}}, {2, {0x0F, 0x08}}, {2, {0x0F, 0x09}},
+  {3, {0x0F, 0x01, 0xC8}}, {3, {0x0F, 0x01, 0xC9}}, {2, {0xF3, 0x90}}, {2, {0x0F, 0x06}},
+  {3, {0x0F, 0x22, 0xC0}}, {3, {0x0F, 0x22, 0xC3}}, {3, {0x0F, 0x22, 0xD9}}, {3, {0x0F, 0x22, 0xE2}}, {3, {0x0F, 0x20, 0xC3}},
+  {3, {0x0F, 0x20, 0xE3}}, {3, {0x0F, 0x20, 0xD8}}, {4, {0x44, 0x0F, 0x22, 0xC0}}, {4, {0x44, 0x0F, 0x20, 0xC0}},
+  {3, {0x0F, 0x01, 0xF0}}, {3, {0x0F, 0x01, 0xE0}}, {3, {0x0F, 0x01, 0x37}}, {3, {0x0F, 0x01, 0x27}},  // LMSW, SMSW
+  {3, {0x0F, 0x01, 0x3F}}, {3, {0x0F, 0x01, 0x07}}, {3, {0x0F, 0x01, 0x0F}},              // INVLPG, SGDT, SIDT
+  {3, {0x0F, 0x01, 0x17}}, {3, {0x0F, 0x01, 0x1F}}, {3, {0x0F, 0x00, 0xD0}}, {3, {0x0F, 0x00, 0xD8}},  // LGDT … LTR
+  {3, {0x0F, 0x00, 0xC0}}, {3, {0x0F, 0x00, 0xE0}}, {3, {0x0F, 0x00, 0xE8}},
+  {3, {0x0F, 0x23, 0xC0}}, {3, {0x0F, 0x23, 0xF8}}, {3, {0x0F, 0x21, 0xF8}}, {3, {0x0F, 0x23, 0xF2}},
+  {1, {0xEC}}, {1, {0xED}}, {1, {0xEE}}, {1, {0xEF}}, {2, {0xF3, 0x6C}}, {2, {0xF3, 0x6E}}, {2, {0xF3, 0x6D}},
+  {2, {0xF3, 0x6F}}, {3, {0x66, 0xF3, 0x6D}}, {2, {0x67, 0x6E}},
+  {1, {0xFA}}, {1, {0xFB}}, {1, {0x9D}}, {1, {0x9C}}, {1, {0xCF}}, {2, {0x48, 0xCF}}, {1, {0xCB}}, {1, {0xF1}},
+  {2, {0x8E, 0xD0}}, {2, {0x8E, 0xD8}}, {2, {0x0F, 0x05}}, {2, {0x0F, 0x07}}, {2, {0x0F, 0x34}}, {2, {0x0F, 0x35}},
+  {2, {0xFF, 0x2F}}, {2, {0xFF, 0x1F}}, {1, {0xCC}}, {3, {0x0F, 0x01, 0xF8}}, {3, {0x0F, 0xC7, 0x2F}},  // far jump, XRSTORS
+  {4, {0x0F, 0xAE, 0x2F, 0x90}}, {4, {0x0F, 0xAE, 0x27, 0x90}}, {3, {0x0F, 0xC7, 0xF0}}, {3, {0x0F, 0x18, 0x07}},
+};
+
+// Whether it takes away what the handlers need: LGDT, LIDT, LMSW, MOV to CR0 and CR3.
+static bool is_fatal(const uint8_t *bytes) {
+  if (bytes[0] != 0x0F) return false;
+  if (bytes[1] == 0x22) return bytes[2] == 0xC0 || bytes[2] == 0xC3 || bytes[2] == 0xD9;
+  return bytes[1] == 0x01 && (bytes[2] == 0x17 || bytes[2] == 0x1F || bytes[2] == 0xF0 || bytes[2] == 0x37);
+}
+
+static void emit_mixture(unsigned count) {
+  while (count--) {
+    if (one_in(3)) {
+      unsigned index = (unsigned)below(sizeof special / sizeof *special);
+      if (is_fatal(special[index].bytes) && !(state.cs & 3) && !one_in(200)) continue;
+      emit(special[index].bytes, special[index].count);
+    } else {
+      emit_noise(1 + (unsigned)below(6));
+    }
+  }
+  EMIT(0xF1, 0xCC, 0x0F, 0x0B);
+}
+
+// Where noise begins in its registers and flags. With RFLAGS.IF = 0 a HLT is the end of the guest, so that is rare.
+static void prepare(uint64_t cs, uint64_t ss) {
+  state.rip = SCRATCH + (one_in(8) ? 4096 - below(16) : 64);
+  state.cs = cs;
+  state.ss = ss;
+  state.rsp = scratch();
+  state.rflags = 2 | (one_in(32) ? 0 : 0x200) | (one_in(32) ? 0 : 0x100) | (noise() & 0x40CD5) | (one_in(16) ? 0x4000 : 0)
+    | (one_in(4) ? 0x3000 : 0);
+  hp.steps = 8 + (int)below(56);
+  fill_registers();
+  code = (uint8_t *)state.rip;
+}
+
+static void play_code(void) {
+  static const uint16_t selectors[][2] = {
+    {CODE_64, DATA}, {CODE_32, DATA}, {CODE_16, DATA},
+    {USER_CODE_64, USER_DATA}, {USER_CODE_32, USER_DATA}, {USER_CODE_16, USER_DATA}};
+  unsigned kind = (unsigned)below(6);
+  prepare(selectors[kind][0], selectors[kind][1]);
+  emit_mixture(24);
+  enter();
+}
+
+// Noise in these would end the guest.
+static bool is_end(uint64_t port) {
+  return port == 0x64 || port == 0x60 || port == 0x92 || port == 0xF4 || port == 0xCF9 || port == 0x8900
+    || (port >= 0x600 && port < 0x606) || (port >= 0x3F8 && port < 0x400);
+}
+
+static void play_ports(void) {
+  static const uint16_t known[] = {0x20, 0x40, 0x60, 0x70, 0xA0, 0x4D0, 0x3F8, 0x510, 0xCF8, 0xCFC, 0x22, 0x608, 0x61};
+  static const uint8_t opcodes[] = {0xEC, 0xED, 0xEE, 0xEF, 0x6C, 0x6D, 0x6E, 0x6F};
+  bool is_user = one_in(4);
+  prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
+  if (is_user) state.rflags |= 0x3000;
+  state.rdx = one_in(2) ? known[below(sizeof known / 2)] + below(4) : below(0x10000);
+  for (int width = 0; width < 4; width++)
+    if (is_end((state.rdx + (uint64_t)width) & 0xFFFF)) state.rdx = 0x80;
+  state.rcx = below(20);
+  state.rsi = one_in(4) ? odd_value() : scratch();
+  state.rdi = one_in(4) ? odd_value() : one_in(4) ? scratch() | 0xFFA : scratch();
+  for (int count = 0; count < 12; count++) {
+    if (one_in(4)) EMIT(0x66);
+    if (one_in(8)) EMIT(0x67);
+    if (one_in(4)) EMIT(0xF3);
+    if (one_in(8)) EMIT(0x48);
+    emit(&opcodes[below(8)], 1);
+    if (one_in(4)) EMIT(0xFD);
+  }
+  EMIT(0xF1, 0xCC);
+  hp.steps = 200;
+  enter();
+}
+
+static void play_msr(void) {
+  static const struct {
+    uint32_t first, count;
+  } ranges[] = {{0, 0x20}, {0x1B, 1}, {0x10, 0x100}, {0x170, 0x40}, {0x200, 0x120}, {0x300, 0x200}, {0x480, 0x20},
+    {0x6E0, 1}, {0x800, 0x100}, {0xC80, 0x40}, {0xDA0, 1}, {0xC0000080, 8}, {0xC0000100, 4}, {0xC0010000, 0x200},
+    {0x40000000, 0x200}, {0x4B564D00, 8}};
+  prepare(CODE_64, DATA);
+  unsigned range = (unsigned)below(sizeof ranges / sizeof *ranges + 1);
+  state.rcx = range == sizeof ranges / sizeof *ranges ? (uint32_t)noise() : ranges[range].first + below(ranges[range].count);
+  // The interrupt command register can send the second processor an INIT.
+  if (two_processors && state.rcx == 0x830) state.rcx = 0x831;
+  EMIT(0x0F, 0x32);
+  switch (below(4)) {
+  case 0: emit("\x35", 1), emit_noise(4); break;                             // XOR EAX
+  case 1: emit("\x0F\xBA\xF8", 3), emit_noise(1); break;                     // BTC EAX
+  case 2: emit("\xB8", 1), emit_noise(4), emit("\xBA", 1), emit_noise(4); break;
+  case 3: emit("\x0F\xBA\xFA", 3), emit_noise(1); break;                     // BTC EDX
+  }
+  EMIT(0x0F, 0x30, 0x0F, 0x32);
+  emit_mixture(3);
+  enter();
+}
+
+// Accesses to devices in memory, by most instructions that can make one.
+static void play_device(void) {
+  static const uint8_t known[] = {0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x21, 0x23, 0x29, 0x2B, 0x31, 0x33, 0x38, 0x39, 0x3A,
+    0x3B, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8B, 0xC6, 0xC7, 0xF6, 0xF7, 0xFE, 0x63};
+  static const uint8_t known_2[] = {0xA3, 0xAB, 0xB3, 0xBB, 0xBA, 0xB0, 0xB1, 0xC0, 0xC1, 0xB6, 0xB7, 0xBE, 0xBF};
+  static const uint8_t strings[] = {0xA4, 0xA5, 0xA6, 0xA7, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF};
+  bool is_user = one_in(4);
+  prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
+  uint64_t address = device_address();
+  state.rdi = address;
+  state.rsi = one_in(2) ? device_address() : scratch();
+  state.rcx = two_processors ? 1 : below(12);
+  // The tables of noise hide nothing in their last page.
+  uint64_t page = address & ~0xFFFul;
+  if (two_processors) {
+    set_victim_page(511, page | 7);
+    state.rdi = NOISE_ADDRESS + 511 * 4096 + (address & 0xFFF);
+    state.rsi = scratch();
+  }
+  for (int count = 0; count < 6; count++) {
+    if (one_in(4)) EMIT(0x66);
+    if (one_in(16)) EMIT(0xF0);
+    if (one_in(4)) EMIT(0xF3);
+    if (one_in(4)) EMIT(0x48);
+    uint8_t operand = 0x07 | (uint8_t)below(8) << 3;
+    if (two_processors && (operand & 0x38) == 0x38) operand &= 0x0F;
+    if (one_in(4) && !two_processors) {
+      emit(&strings[below(sizeof strings)], 1);
+    } else if (one_in(32)) {
+      emit_noise(1), emit(&operand, 1), emit_noise(1);
+    } else if (one_in(3)) {
+      EMIT(0x0F), emit(&known_2[below(sizeof known_2)], 1), emit(&operand, 1);
+      if (code[-2] == 0xBA) emit_noise(1);
+    } else {
+      emit(&known[below(sizeof known)], 1), emit(&operand, 1);
+      uint8_t opcode = code[-2];
+      // MUL and DIV are not emulated: they would end the guest.
+      if (opcode == 0xF6 || opcode == 0xF7) operand = code[-1] &= 0x1F;
+      if (opcode == 0x80 || opcode == 0x83 || opcode == 0xC6 || (opcode == 0xF6 && !(operand & 0x30))) emit_noise(1);
+      if (opcode == 0x81 || opcode == 0xC7 || (opcode == 0xF7 && !(operand & 0x30))) emit_noise(4);
+    }
+  }
+  EMIT(0xF1, 0xCC);
+  enter();
+}
+
+// Page tables made of noise. Where there is no memory the guest ends, so most entries are of where there is.
+static void play_tables(void) {
+  for (unsigned index = 0; index < 64; index++) {
+    uint64_t frame = one_in(500) ? noise() & 0xFFFFFFFFFF000 : (SCRATCH + 0x400000 + below(0xC00000)) & ~0xFFFul;
+    if (one_in(16)) frame = HPET;
+    set_victim_page(index, frame | (noise() & 0x1FF) | (one_in(4) ? 0 : 7) | (one_in(16) ? 1ul << below(64) : 0));
+  }
+  if (one_in(8)) victim[1 + below(511)] = noise() & ~1ul;
+  if (one_in(16)) victim[2 + below(510)] = (SCRATCH + below(SCRATCH_SIZE)) | 7;
+  bool is_user = one_in(2);
+  prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
+  state.rsi = NOISE_ADDRESS + below(64 * 4096);
+  state.rdi = one_in(8) ? NOISE_ADDRESS + below(1ul << 34) : NOISE_ADDRESS + below(64 * 4096);
+  state.rcx = below(9000);
+  static const uint8_t strings[] = {0xA4, 0xA5, 0xAA, 0xAC, 0x6C, 0x6E};
+  state.rdx = 0x510;
+  if (is_user) state.rflags |= 0x3000;
+  EMIT(0x8B, 0x06, 0x0F, 0x01, 0x3F);
+  if (one_in(3)) state.rip = state.rdi;
+  if (one_in(2)) EMIT(0xF3);
+  emit(&strings[below(6)], 1);
+  EMIT(0x87, 0x07);
+  emit_mixture(4);
+  hp.steps = 2000;
+  enter();
+}
+
+static void play_descriptors(void) {
+  static uint16_t selector;
+  for (int index = NOISE / 8; index < 64; index++)
+    gdt[index] = noise() | (one_in(2) ? 0x8000010000000000 : 0x0000010000000000);
+  gdt[LOCAL_TABLE / 8] = (0x8200ul << 32) | (SCRATCH & 0xFFFFFF) << 16 | (SCRATCH >> 24) << 56 | 0xFFF;
+  gdt[LOCAL_TABLE / 8 + 1] = one_in(8) ? noise() : 0;
+  for (int index = 0; index < 512; index++) ((volatile uint64_t *)SCRATCH)[index] = noise() | 0x910000000000;
+  bool is_user = one_in(3);
+  prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
+  code = (uint8_t *)(state.rip = SCRATCH + 0x2000);
+  for (int count = 0; count < 8; count++) {
+    selector = (uint16_t)(one_in(4) ? noise() : (NOISE + 8 * below(64 - NOISE / 8)) | below(4));
+    EMIT(0x66, 0xB8);
+    emit(&selector, 2);
+    switch (below(10)) {
+    case 0: EMIT(0x8E, 0xD8); break;
+    case 1: EMIT(0x8E, 0xE0); break;
+    case 2: EMIT(0x8E, 0xD0); break;
+    case 3: EMIT(0x0F, 0x00, 0xD0); break;                 // LLDT
+    case 4: EMIT(0x0F, 0x00, 0xD8); break;                 // LTR
+    case 5: EMIT(0x0F, 0x02, 0xD8, 0x0F, 0x03, 0xD8, 0x0F, 0x00, 0xE0, 0x0F, 0x00, 0xE8); break;
+    case 6: EMIT(0x50, 0x50, 0x48, 0xCB); break;           // RETF
+    case 7: EMIT(0x50, 0x54, 0x9C, 0x50, 0x53, 0x48, 0xCF); break;  // IRETQ
+    case 8: EMIT(0xCD), emit_noise(1); break;
+    case 9: EMIT(0xB8, LOCAL_TABLE, 0, 0, 0, 0x0F, 0x00, 0xD0); break;
+    }
+  }
+  emit_mixture(4);
+  enter();
+}
+
+// The bitmap of the current task for user code at IOPL 0.
+static void play_permissions(void) {
+  extern uint64_t gdt[];
+  uint8_t *map = (uint8_t *)((gdt[TASK_64 / 8] >> 16 & 0xFFFFFF) | gdt[TASK_64 / 8] >> 56 << 24) + 104;
+  for (int index = 0; index < 8192; index += 1 + (int)below(16)) map[index] = (uint8_t)noise();
+  *(uint16_t *)(map - 2) = one_in(4) ? (uint16_t)noise() : 104;
+  prepare(USER_CODE_64, USER_DATA);
+  state.rflags &= ~0x3000ul;
+  for (int count = 0; count < 12; count++) {
+    uint16_t port = (uint16_t)noise();
+    for (unsigned width = 0; width < 4; width++) if (is_end((uint16_t)(port + width))) port = 0x80;
+    EMIT(0x66, 0xBA);
+    emit(&port, 2);
+    static const uint8_t opcodes[] = {0xEC, 0xED, 0xEE, 0xEF, 0x6C, 0x6D, 0x6E, 0x6F};
+    emit(&opcodes[below(8)], 1);
+  }
+  EMIT(0xF1, 0xCC);
+  enter();
+}
+
+static void play_control_registers(void) {
+  static uint64_t value;
+  prepare(CODE_64, DATA);
+  for (int count = 0; count < 4; count++) {
+    switch (below(7)) {
+    case 0: value = GOLDEN_CR0 ^ 1ul << below(one_in(8) ? 64 : 32); break;
+    case 1: value = GOLDEN_CR4 ^ 1ul << below(one_in(8) ? 64 : 26); break;
+    case 2: value = (uint64_t)victim | (one_in(2) ? 1ul << below(64) : 0); break;
+    case 3: value = below(16); break;
+    case 4: value = GOLDEN_EFER ^ 1ul << below(16); break;
+    case 5: value = below(4) == 0 ? noise() : below(0x400); break;
+    case 6: value = odd_value(); break;
+    }
+    EMIT(0x48, 0xB8);
+    emit(&value, 8);
+    switch (below(one_in(4) ? 9 : 7)) {
+    case 0: EMIT(0x0F, 0x22, 0xC0); break;
+    case 1: EMIT(0x0F, 0x22, 0xE0); break;
+    case 2: EMIT(0x0F, 0x22, 0xD8); break;
+    case 3: EMIT(0x44, 0x0F, 0x22, 0xC0); break;
+    case 4: EMIT(0xB9, 0x80, 0, 0, 0xC0, 0x48, 0x89, 0xC2, 0x48, 0xC1, 0xEA, 32, 0x0F, 0x30); break;
+    case 5: EMIT(0x31, 0xC9, 0x31, 0xD2, 0x0F, 0x01, 0xD1); break;
+    case 6: EMIT(0x0F, 0x23), emit((uint8_t[]){(uint8_t)(0xC0 | below(8) << 3)}, 1); break;
+    case 7: EMIT(0x0F, 0x01, 0xF0); break;
+    case 8: EMIT(0x66, 0x0F, 0x38, 0x82, 0x0F); break;
+    }
+  }
+  emit_mixture(6);
+  enter();
+}
+
+// Interrupts to this processor and to others, and the local APIC moved and turned off. Only without a second processor.
+static void play_interrupts(void) {
+  prepare(CODE_64, DATA);
+  static uint32_t command;
+  for (int count = 0; count < 6; count++) {
+    command = (uint32_t)noise();
+    // An INIT to the only processor resets the guest.
+    if ((command & 0x700) == 0x500 && !one_in(64)) command ^= 0x100;
+    *(volatile uint32_t *)(APIC + 0x310) = one_in(2) ? (uint32_t)noise() : 0;
+    *(volatile uint32_t *)(APIC + 0x300) = command;
+    uint64_t offset = 0x320 + 16 * below(8);
+    *(volatile uint32_t *)(APIC + offset) = (uint32_t)noise();
+    if (one_in(4)) *(volatile uint32_t *)(APIC + 0x380) = (uint32_t)noise() >> below(32);
+  }
+  if (one_in(2)) {
+    wrmsr(0x1B, APIC | 0xD00);
+    for (int count = 0; count < 8; count++) {
+      EMIT(0xB9), emit((uint32_t[]){0x800 + (uint32_t)below(0x40)}, 4);
+      EMIT(0xB8), emit_noise(4);
+      EMIT(0x31, 0xD2, 0x0F, 0x30, 0x0F, 0x32);
+    }
+  }
+  EMIT(0xFB, 0x90, 0x90);
+  emit_mixture(4);
+  enter();
+}
+
+static void play_real_mode(void) {
+  prepare(CODE_64, DATA);
+  code = (uint8_t *)REAL_NOISE;
+  emit_mixture(40);
+  volatile uint8_t *low = (uint8_t *)LOW_RECOVERY;
+  volatile uint32_t *values = (volatile uint32_t *)(low + (low_state - low_start));
+  for (int index = 0; index < 8; index++) values[index] = one_in(4) ? (uint32_t)noise() : (uint32_t)below(0x6000) + REAL_STACK;
+  *(volatile uint16_t *)(low + (low_flags - low_start)) = (uint16_t)(state.rflags & 0x7FFF);
+  *(volatile uint16_t *)(low + (low_steps - low_start)) = (uint16_t)(16 + below(64));
+  enter_real();
+}
+
+// Tasks of noise, and noise without paging. The state of a task is mostly one that can run.
+static void play_tasks(void) {
+  for (int index = 0; index < 26 + 64; index++) noise_task[index] = one_in(8) ? (uint32_t)noise() : 0;
+  noise_task[1] = (uint32_t)scratch();
+  noise_task[2] = DATA;
+  noise_task[8] = one_in(16) ? (uint32_t)noise() : SCRATCH + 0x800;
+  noise_task[9] = 2 | (one_in(4) ? (uint32_t)noise() & 0x277FD5 : 0x200);
+  for (int index = 10; index < 18; index++) noise_task[index] = (uint32_t)(one_in(4) ? odd_value() : scratch());
+  static const uint16_t data[] = {DATA, USER_DATA, 0, NOISE};
+  for (int index = 18; index < 24; index++)
+    noise_task[index] = one_in(16) ? (uint32_t)noise() & 0xFFFF : index == 19 ? CODE_32 : data[one_in(8) ? below(4) : 0];
+  if (one_in(8)) noise_task[24] = (uint32_t)noise() & 0xFFFF;
+  gdt[TASK_NOISE / 8] = ((uint64_t)noise_task & 0xFFFFFF) << 16 | ((uint64_t)noise_task >> 24 & 0xFF) << 56
+    | (one_in(8) ? noise() & 0xFFFF : 103) | (one_in(16) ? noise() & 0xFF0000000000 : (one_in(4) ? 0x81ul : 0x89ul) << 40);
+  prepare(CODE_32, DATA);
+  if (one_in(2)) {
+    static const uint8_t jumps[][7] = {{0xEA, 0, 0, 0, 0, TASK_NOISE, 0}, {0x9A, 0, 0, 0, 0, TASK_NOISE, 0},
+      {0x9A, 0, 0, 0, 0, TASK_RECOVERY, 0}, {0xEA, 0, 0, 0, 0, TASK_32, 0}};
+    emit(jumps[below(4)], 7);
+    if (one_in(2)) EMIT(0xCF);
+  }
+  emit_mixture(16);
+  code = (uint8_t *)(SCRATCH + 0x800);
+  if (one_in(2)) EMIT(0xCF);
+  emit_mixture(16);
+  enter_protected();
+}
+
+void play_round(void) {
+  switch (below(12)) {
+  case 0: case 1: play_code();
+  case 2: play_ports(); break;
+  case 3: play_msr(); break;
+  case 4: play_device(); break;
+  case 5: play_tables(); break;
+  case 6: play_descriptors(); break;
+  case 7: play_permissions(); break;
+  case 8: play_control_registers(); break;
+  case 9: if (two_processors) play_device(); else play_interrupts(); break;
+  case 10: play_real_mode(); break;
+  case 11: play_tasks(); break;
+  }
+}

@@ -1,0 +1,149 @@
+// The hostile guest: entry, the handlers of 64-bit mode, and the way back from whatever happened to the next round.
+#include "bzimage.inc"
+#include "guest.h"
+
+  .text
+  .code64
+  .global guest, recover, enter, stubs, ap_stubs, ap_start, stack_top
+guest:
+  mov %rsi, %rdi
+  call start
+
+// Every vector: the noise is over. A stub has 16 bytes.
+  .balign 16
+stubs:
+vector = 0
+.rept 256
+  .balign 16
+  movb $vector, hp + 3 * 4096 + 8(%rip)
+  .if vector == 1
+    jmp step
+  .elseif vector == 2
+    jmp watchdog
+  .else
+    jmp recover
+  .endif
+  vector = vector + 1
+.endr
+
+  .balign 16
+step:
+  decl hp + 3 * 4096(%rip)
+  js recover
+  iretq
+
+// The timer's NMI: the second in one round ends it.
+watchdog:
+  incl hp + 3 * 4096 + 4(%rip)
+  cmpl $2, hp + 3 * 4096 + 4(%rip)
+  jae recover
+  iretq
+
+recover:
+  cli
+  cld
+  mov $golden, %eax
+  mov %rax, %cr3
+  mov $GOLDEN_CR4, %eax
+  mov %rax, %cr4
+  mov $GOLDEN_CR0, %eax
+  mov %rax, %cr0
+  mov $0xC0000080, %ecx
+  mov $GOLDEN_EFER, %eax
+  xor %edx, %edx
+  wrmsr
+  xor %eax, %eax
+  mov %rax, %dr7
+  mov $stack_top, %esp
+  lgdt gdt_pointer
+  lidt idt_pointer
+  mov $DATA, %eax
+  mov %eax, %ss
+  mov %eax, %ds
+  mov %eax, %es
+  mov %eax, %fs
+  mov %eax, %gs
+  // IRET unblocks NMIs.
+  push $DATA
+  push $stack_top
+  push $2
+  push $CODE_64
+  push $1f
+  iretq
+1:
+  call next_round
+
+enter:
+  mov $stack_top, %esp
+  mov $state, %ebx
+  push 152(%rbx)
+  push 144(%rbx)
+  push 136(%rbx)
+  push 128(%rbx)
+  push 120(%rbx)
+  mov 152(%rbx), %eax
+  mov %eax, %ds
+  mov %eax, %es
+  mov %eax, %fs
+  mov %eax, %gs
+  mov 16(%rbx), %rcx
+  mov 24(%rbx), %rdx
+  mov 32(%rbx), %rsi
+  mov 40(%rbx), %rdi
+  mov 48(%rbx), %rbp
+  mov 56(%rbx), %r8
+  mov 64(%rbx), %r9
+  mov 72(%rbx), %r10
+  mov 80(%rbx), %r11
+  mov 88(%rbx), %r12
+  mov 96(%rbx), %r13
+  mov 104(%rbx), %r14
+  mov 112(%rbx), %r15
+  mov 8(%rbx), %rbx
+  mov $victim, %eax
+  mov %rax, %cr3
+  mov state, %rax
+  iretq
+
+// The well-behaved processor: its vectors, which only count the timer's interrupts.
+  .balign 16
+ap_stubs:
+vector = 0
+.rept 256
+  .balign 16
+  push %rax
+  .if vector == 0x40
+    incl ap_ticks
+  .endif
+  .if vector < 32 && vector != 2
+    mov $vector, %edi
+    jmp ap_fault
+  .elseif vector != 2
+    jmp ap_end
+  .else
+    pop %rax
+    iretq
+  .endif
+  vector = vector + 1
+.endr
+ap_end:
+  movl $0, 0xFEE000B0
+  pop %rax
+  iretq
+
+ap_start:
+  mov $calm, %eax
+  mov %rax, %cr3
+  mov $DATA, %eax
+  mov %eax, %ss
+  mov %eax, %ds
+  mov %eax, %es
+  mov $ap_stack_top, %esp
+  call ap_main
+
+  .bss
+  .balign 4096
+  .skip 0x4000
+stack_top:
+  .skip 0x4000
+ap_stack_top:
