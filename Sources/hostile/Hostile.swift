@@ -45,11 +45,15 @@ struct Hostile: AsyncParsableCommand {
       guests += 1
       total += run.rounds
       if run.failure != nil { failures += 1 }
-      print("seed \(seed), \(cpus) processors: \(run.rounds) rounds; \(run.end)\(run.failure.map { "; FAILED: \($0)" } ?? "")")
+      print(
+        "seed \(seed), \(cpus) processors: \(run.rounds) rounds; \(run.end)\(run.failure.map { "; FAILED: \($0)" } ?? "")"
+      )
       if run.failure != nil { print(run.output) }
       seed += 1
     }
-    print("\(guests) guests, about \(total) rounds in \((ContinuousClock.now - start).components.seconds) s; \(failures) failed")
+    print(
+      "\(guests) guests, about \(total) rounds in \((ContinuousClock.now - start).components.seconds) s; \(failures) failed"
+    )
     if failures > 0 { throw ExitCode.failure }
   }
 }

@@ -80,8 +80,12 @@ void say(const char *text, uint64_t number) {
   __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
 
-_Noreturn void ap_fault(uint64_t vector) {
+_Noreturn void ap_fault(uint64_t vector, const uint64_t *stack) {
+  uint64_t address;
+  __asm__ volatile("mov %%cr2, %0" : "=r"(address));
   say("the second processor has exception ", vector);
+  say("CR2 ", address);
+  for (int index = 0; index < 5; index++) say("stack ", stack[index]);
   for (;;) __asm__ volatile("cli; hlt");
 }
 
@@ -234,6 +238,9 @@ _Noreturn void next_round(void) {
     set_real_mode();
     set_tables();
     __asm__ volatile("lldt %w0; ltr %w1" : : "r"(0), "r"(TASK_64) : "memory");
+    // With DR7.GD this is a debug exception first, after whose handler it is done.
+    hp.steps = 1;
+    __asm__ volatile("mov %0, %%dr7" : : "r"(0ul));
     set_interrupts();
     hp.nmis = 0;
     if (round_number % 64 == 0) say("round ", round_number);

@@ -204,7 +204,7 @@ static void play_device(void) {
     if (two_processors && (operand & 0x38) == 0x38) operand &= 0x0F;
     if (one_in(4) && !two_processors) {
       emit(&strings[below(sizeof strings)], 1);
-    } else if (one_in(32)) {
+    } else if (one_in(400)) {
       emit_noise(1), emit(&operand, 1), emit_noise(1);
     } else if (one_in(3)) {
       EMIT(0x0F), emit(&known_2[below(sizeof known_2)], 1), emit(&operand, 1);
@@ -226,7 +226,7 @@ static void play_device(void) {
 static void play_tables(void) {
   for (unsigned index = 0; index < 64; index++) {
     uint64_t frame = one_in(500) ? noise() & 0xFFFFFFFFFF000 : (SCRATCH + 0x400000 + below(0xC00000)) & ~0xFFFul;
-    if (one_in(16)) frame = HPET;
+    if (one_in(16)) frame = HPET | 1ul << 63;
     set_victim_page(index, frame | (noise() & 0x1FF) | (one_in(4) ? 0 : 7) | (one_in(16) ? 1ul << below(64) : 0));
   }
   if (one_in(8)) victim[1 + below(511)] = noise() & ~1ul;
@@ -313,9 +313,12 @@ static void play_control_registers(void) {
     case 5: value = below(4) == 0 ? noise() : below(0x400); break;
     case 6: value = odd_value(); break;
     }
+    uint64_t target = below(one_in(4) ? 9 : 7);
+    // Without its page tables the guest ends.
+    if (target == 2 && !one_in(64)) value = (uint64_t)victim | (noise() & 0x18);
     EMIT(0x48, 0xB8);
     emit(&value, 8);
-    switch (below(one_in(4) ? 9 : 7)) {
+    switch (target) {
     case 0: EMIT(0x0F, 0x22, 0xC0); break;
     case 1: EMIT(0x0F, 0x22, 0xE0); break;
     case 2: EMIT(0x0F, 0x22, 0xD8); break;

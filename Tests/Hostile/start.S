@@ -52,8 +52,6 @@ recover:
   mov $GOLDEN_EFER, %eax
   xor %edx, %edx
   wrmsr
-  xor %eax, %eax
-  mov %rax, %dr7
   mov $stack_top, %esp
   lgdt gdt_pointer
   lidt idt_pointer
@@ -63,6 +61,8 @@ recover:
   mov %eax, %es
   mov %eax, %fs
   mov %eax, %gs
+  push $2
+  popfq
   // IRET unblocks NMIs.
   push $DATA
   push $stack_top
@@ -117,6 +117,7 @@ vector = 0
   .endif
   .if vector < 32 && vector != 2
     mov $vector, %edi
+    mov %esp, %esi
     jmp ap_fault
   .elseif vector != 2
     jmp ap_end
@@ -127,7 +128,8 @@ vector = 0
   vector = vector + 1
 .endr
 ap_end:
-  movl $0, 0xFEE000B0
+  mov $0xFEE000B0, %eax
+  movl $0, (%rax)
   pop %rax
   iretq
 

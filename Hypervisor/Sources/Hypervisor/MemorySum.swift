@@ -27,7 +27,9 @@ struct MemorySum {
       var page = max((range.lowerBound + 0xFFF) & ~0xFFF, 0x1000)
       let end = min(range.upperBound, HostMemory.limit)
       while page + 0x1000 <= end {
-        if !data.contains(page) && !changing[0].contains(page) && !changing[1].contains(page) { add(page: pointer(to: page), to: &sum) }
+        if !data.contains(page) && !changing[0].contains(page) && !changing[1].contains(page) {
+          add(page: pointer(to: page), to: &sum)
+        }
         page += 0x1000
       }
     }

@@ -1,0 +1,28 @@
+import Glibc
+import Testing
+
+@testable import Launcher
+
+/// A few short lives of the guest that means harm, of Tests/Hostile; `make hostile` has the long ones.
+///
+/// Needs what `make image test-guests` makes. These start the emulator, so `make test` asks for them by
+/// SKEP_BOCHS_TESTS=1.
+@Suite(
+  "Hostile guests in Bochs", .enabled(if: getenv("SKEP_BOCHS_TESTS") != nil, "SKEP_BOCHS_TESTS is not set"),
+  .serialized)
+struct HostileGuestTests {
+  @Test(
+    "The host does not panic, its memory stays as it is, and a second processor goes on", arguments: [1, 2])
+  func survives(processors: Int) throws {
+    let scratch = try Scratch()
+    let directory = try #require(getcwd(nil, 0))
+    defer { free(directory) }
+    let package = String(cString: directory)
+    let programs = RunTests.skep.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+    let (status, output) = try scratch.shell(
+      "\(programs)/hostile --skep \(RunTests.skep) --guest \(package)/build/test-guests/hostile "
+        + "--seed 1 --time 5 --rounds 200 --cpus \(processors)")
+    #expect(status == 0, "\(output)")
+    #expect(output.contains("; 0 failed"), "\(output)")
+  }
+}
