@@ -239,7 +239,8 @@ extension VirtualProcessor {
 
   /// Brings the local APIC's timer to `now`, a value of the host's time-stamp counter.
   public mutating func advance(to now: UInt64) {
-    localAPIC.advance(to: now)
+    let leastTicksBetweenExpiries: UInt64 = 2000
+    if localAPIC.advance(to: now) != 0 { earliestExpiry = now &+ leastTicksBetweenExpiries }
     attend()
   }
 

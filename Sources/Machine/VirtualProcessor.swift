@@ -25,6 +25,9 @@ public struct VirtualProcessor: ~Copyable {
   @usableFromInline var isAttentive = false
   /// Whether the VMX-preemption timer has to be set before the guest is entered: there is a deadline, or was.
   @usableFromInline var isTimed = false
+  /// When the local APIC's timer may expire next: a while after the last time, so that a guest that asks for more
+  /// interrupts than it can take still executes instructions.
+  @usableFromInline var earliestExpiry: UInt64 = 0
   /// The processors that have to be kicked.
   @usableFromInline var kicks: ProcessorSet = []
   /// The host's time-stamp counter, for the accesses of an instruction that is emulated.
@@ -70,7 +73,7 @@ public struct VirtualProcessor: ~Copyable {
         if let request = prepare(&vcpu) { return request }
       }
       if isTimed {
-        vcpu.setPreemptionTimer(until: localAPIC.nextDeadline)
+        vcpu.setPreemptionTimer(until: max(localAPIC.nextDeadline, earliestExpiry))
         isTimed = localAPIC.nextDeadline != .max
       }
       switch vcpu.run(eptGeneration: machine.pointee.tables.generation) {

@@ -72,7 +72,7 @@ struct LinuxProcessorsTests {
       "sleep 2; echo $(nproc) processors; cat /sys/devices/system/clocksource/*/current_clocksource; "
       + "cat /proc/interrupts; dmesg | grep -e x2apic -e BUG: -e WARNING:; \(machine.end.command)\\n"
     let (status, output) = try scratch.shell(
-      "\(RunTests.skep) run --hypervisor \(package)/build/skep.elf --timeout 10m --cpus 2 \(machine.options) "
+      "\(RunTests.skep) run --hypervisor \(package)/build/skep.elf --timeout 10m --no-metered --cpus 2 \(machine.options) "
         + "--kernel \(package)/build/guest/vmlinuz --initrd \(package)/build/guest/initrd.img "
         + "--append 'console=ttyS0 cryptomgr.notests' --expect 'skep# ' --send '\(command)'")
     #expect(status == 0, "\(output.suffix(4000))")
