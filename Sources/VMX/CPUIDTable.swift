@@ -80,7 +80,7 @@ public struct CPUIDTable {
     if leaf <= highestBasicLeaf { return Int(leaf) }
     if leaf & ~0xF == 0x8000_0000 && leaf <= highestExtendedLeaf { return Slot.extended + Int(leaf & 0xF) }
     if leaf &- 0x4000_0000 <= 0x10 { return Slot.hypervisor + Int(leaf & 0x1F) }
-    if leaf & ~1 == 0x4000_0100 { return Slot.kvm + Int(leaf & 1) }
+    if leaf & ~1 == 0x4000_0100 && entries[Slot.kvm].eax != 0 { return Slot.kvm + Int(leaf & 1) }
     return Int(highestBasicLeaf)
   }
 

@@ -39,6 +39,9 @@ extension FailingValues {
     unknown(
       "control.tertiary.reserved", .rich, tertiary, "63:0", setUp: set(tertiary, 0),
       without: forget(.ia32VMXPROCBASEDCTLS3)),
+    values(
+      "control.tertiary.reserved", .rich, tertiary, of: 0...1, [], undecidable: [1],
+      setUp: forget(.ia32VMXPROCBASEDCTLS3)),
     bits("control.tertiary.reserved", .rich, tertiary, "62:13, 11:10", "bit 63 supported") {
       $0.capabilities[.ia32VMXPROCBASEDCTLS3]? |= 1 << 63
     },

@@ -218,6 +218,14 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
     #expect(try CPUIDFixture(old)(leaf) == CPUIDResult(eax: 0, ebx: 0, ecx: 0, edx: 0))
   }
 
+  @Test("With x2APIC mode, leaf 40000100H is that of KVM without features")
+  func leafOfKVM() throws {
+    let cpuid = try CPUIDFixture(.skylakeX, hasLocalAPIC: true)
+    let found = cpuid(0x4000_0100)
+    #expect(found == CPUIDResult(eax: 0x4000_0101, ebx: 0x4B4D_564B, ecx: 0x564B_4D56, edx: 0x4D))
+    #expect(cpuid(0x4000_0101) == CPUIDResult(eax: 0, ebx: 0, ecx: 0, edx: 0))
+  }
+
   @Test("Sub-leaves beyond the last are 0", arguments: [(4, 8), (7, 2), (0xD, 10)] as [(UInt32, UInt32)])
   func subleaves(leaf: UInt32, first: UInt32) throws {
     let cpuid = try CPUIDFixture(.allOnes)
