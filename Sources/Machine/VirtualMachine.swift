@@ -21,8 +21,6 @@ public struct VirtualMachine: ~Copyable {
   public let mailboxes: ProcessorMailboxes
   /// How many processors sleep so that no interrupt wakes them: with RFLAGS.IF = 0, or waiting for a SIPI.
   var sleepers = 0
-  /// The level of the 8259As' INTR when it was last looked at.
-  @usableFromInline var wasInterruptPending = false
   /// The page of no contents that the local APIC's address is mapped to with "virtualize APIC accesses".
   let apicAccessPage: PhysicalAddress
   /// Whether a processor has turned its local APIC off, moved it, or into x2APIC mode, so that accesses to the usual
@@ -53,12 +51,6 @@ public struct VirtualMachine: ~Copyable {
     self.clock = clock
     self.mailboxes = mailboxes
     self.apicAccessPage = apicAccessPage
-  }
-
-  /// Whether interrupts have come up that nobody has passed on.
-  @inlinable
-  var hasNewInterrupts: Bool {
-    @inline(__always) mutating get { bus.hasMessages || bus.interruptPending != wasInterruptPending }
   }
 
   /// Whether every processor sleeps, and nothing is on its way that could wake one.

@@ -27,8 +27,7 @@ extension VirtualProcessor {
   /// Decides whether the next entry has something to look at.
   @inlinable @inline(__always)
   mutating func attend() {
-    isAttentive =
-      localAPIC.needsAttention || machine.pointee.bus.interruptPending && (localAPIC.acceptsExtINT || hasExtINTMessage)
+    isAttentive = localAPIC.needsAttention || isExtINTRequested
     if localAPIC.nextDeadline != .max { isTimed = true }
   }
 
@@ -38,8 +37,11 @@ extension VirtualProcessor {
     return localAPIC.hasDeliverableInterrupt || isExtINTRequested
   }
 
-  private var isExtINTRequested: Bool {
-    machine.pointee.bus.interruptPending && (localAPIC.acceptsExtINT || hasExtINTMessage)
+  @inlinable
+  var isExtINTRequested: Bool {
+    @inline(__always) mutating get {
+      machine.pointee.bus.interruptPending && (localAPIC.acceptsExtINT || hasExtINTMessage)
+    }
   }
 
   /// The vector for the guest; the 8259As come first, as they have nothing that masks them but IF.
@@ -224,10 +226,8 @@ extension VirtualProcessor {
       if targets.contains(ProcessorSet(index)) { isAttentive = true }
     }
     // The 8259As' INTR is wired to LINT0 of every processor.
-    let isPending = machine.pointee.bus.interruptPending
-    if isPending && !machine.pointee.wasInterruptPending { kicks.formUnion(machine.pointee.mailboxes.all) }
-    machine.pointee.wasInterruptPending = isPending
-    if isPending { isAttentive = true }
+    if machine.pointee.bus.takeInterruptRise() { kicks.formUnion(machine.pointee.mailboxes.all) }
+    if machine.pointee.bus.interruptPending { isAttentive = true }
     kicks.remove(ProcessorSet(index))
   }
 

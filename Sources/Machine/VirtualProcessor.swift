@@ -32,7 +32,7 @@ public struct VirtualProcessor: ~Copyable {
   @usableFromInline var kicks: ProcessorSet = []
   /// The host's time-stamp counter, for the accesses of an instruction that is emulated.
   var now: UInt64 = 0
-  /// Why the guest stops, found out in the middle of an instruction's emulation.
+  /// Why the guest stops, found out when posted events were taken.
   @usableFromInline var stop: GuestStop?
 
   /// Makes a processor of `machine`, which must outlive it.
@@ -204,13 +204,13 @@ public struct VirtualProcessor: ~Copyable {
   @inlinable @inline(__always)
   mutating func emulateWRMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
     let registers = vcpu.registers
-    let index = UInt32(truncatingIfNeeded: registers.pointee.rcx)
+    let msr = MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx))
     let value = registers.pointee.rdx &<< 32 | registers.pointee.rax & 0xFFFF_FFFF
-    guard LocalAPIC.ownsMSR(index) else {
-      emulateOtherWRMSR(MSR(rawValue: index), value, &vcpu)
+    guard MSRPolicy.isOfLocalAPIC(msr) else {
+      emulateOtherWRMSR(msr, value, &vcpu)
       return nil
     }
-    let effect = localAPIC.writeMSR(index, value, at: vcpu.timestampCounter)
+    let effect = localAPIC.writeMSR(msr.rawValue, value, at: vcpu.timestampCounter)
     if case .generalProtection = effect {
       vcpu.raise(.generalProtection)
       return nil
@@ -241,7 +241,7 @@ public struct VirtualProcessor: ~Copyable {
   /// Gives the lock back after an access to the devices, and passes on the interrupts that it has caused.
   @inlinable @inline(__always)
   mutating func finishDeviceAccess() {
-    if machine.pointee.bus.hasNews && machine.pointee.hasNewInterrupts { distribute() }
+    if machine.pointee.bus.hasNews && machine.pointee.bus.hasNewInterrupts { distribute() }
     machine.pointee.lock.release()
   }
 }

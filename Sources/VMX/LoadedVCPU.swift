@@ -74,10 +74,7 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   /// The same where the exit does not say how many bytes the instruction has.
   @inlinable @inline(__always)
   public mutating func advance(by length: UInt32) {
-    let rip = vmcs[.guestRIP]
-    let next = rip &+ UInt64(length)
-    let crosses4GiB = UInt32(truncatingIfNeeded: rip).addingReportingOverflow(length).overflow
-    vmcs[.guestRIP] = crosses4GiB ? wrapped(next) : next
+    moveRIP(by: length)
     let interruptibility = vmcs[.guestInterruptibilityState].rawValue
     if UInt64(interruptibility) & 3 | vmcs[.guestRFLAGS].rawValue & 0x100 != 0 { endInstruction(interruptibility) }
   }
@@ -87,16 +84,20 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   /// Until then nothing but a debug exception could tell, and with RFLAGS.TF all is done at once.
   @inlinable @inline(__always)
   public mutating func advanceAfterCPUID() {
-    let rip = vmcs[.guestRIP]
-    let length = vmcs[.vmExitInstructionLength]
-    let next = rip &+ UInt64(length)
-    let crosses4GiB = UInt32(truncatingIfNeeded: rip).addingReportingOverflow(length).overflow
-    vmcs[.guestRIP] = crosses4GiB ? wrapped(next) : next
+    moveRIP(by: vmcs[.vmExitInstructionLength])
     if vmcs[.guestRFLAGS].tf {
       endInstruction(vmcs[.guestInterruptibilityState].rawValue)
     } else {
       state.owesEndOfShadow = true
     }
+  }
+
+  @inlinable @inline(__always)
+  func moveRIP(by length: UInt32) {
+    let rip = vmcs[.guestRIP]
+    let next = rip &+ UInt64(length)
+    let crosses4GiB = UInt32(truncatingIfNeeded: rip).addingReportingOverflow(length).overflow
+    vmcs[.guestRIP] = crosses4GiB ? wrapped(next) : next
   }
 
   /// RIP where it crosses 4 GiB: outside 64-bit mode it wraps.

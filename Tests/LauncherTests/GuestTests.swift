@@ -49,9 +49,7 @@ struct GuestTests {
 
   init() throws {
     scratch = try Scratch()
-    let directory = try #require(getcwd(nil, 0))
-    defer { free(directory) }
-    package = String(cString: directory)
+    package = try Scratch.package()
   }
 
   private func command(_ guest: String, _ options: String = "") -> String {

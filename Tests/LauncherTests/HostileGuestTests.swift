@@ -15,9 +15,7 @@ struct HostileGuestTests {
     "The host does not panic, its memory stays as it is, and a second processor goes on", arguments: [1, 2])
   func survives(processors: Int) throws {
     let scratch = try Scratch()
-    let directory = try #require(getcwd(nil, 0))
-    defer { free(directory) }
-    let package = String(cString: directory)
+    let package = try Scratch.package()
     let programs = RunTests.skep.split(separator: "/").dropLast().map { "/" + $0 }.joined()
     let (status, output) = try scratch.shell(
       "\(programs)/hostile --skep \(RunTests.skep) --guest \(package)/build/test-guests/hostile "

@@ -13,9 +13,7 @@ struct HypervisorTests {
 
   init() throws {
     scratch = try Scratch()
-    let directory = try #require(getcwd(nil, 0))
-    defer { free(directory) }
-    package = String(cString: directory)
+    package = try Scratch.package()
   }
 
   private var debian: String {

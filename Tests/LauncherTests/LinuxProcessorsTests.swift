@@ -58,9 +58,7 @@ struct LinuxProcessorsTests {
 
   init() throws {
     scratch = try Scratch()
-    let directory = try #require(getcwd(nil, 0))
-    defer { free(directory) }
-    package = String(cString: directory)
+    package = try Scratch.package()
   }
 
   @Test(

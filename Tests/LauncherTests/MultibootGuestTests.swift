@@ -16,9 +16,7 @@ struct MultibootGuestTests {
 
   init() throws {
     scratch = try Scratch()
-    let directory = try #require(getcwd(nil, 0))
-    defer { free(directory) }
-    package = String(cString: directory)
+    package = try Scratch.package()
     _ = try scratch.write(Array("a disk\n".utf8), to: "disk")
     _ = try scratch.write(Array("first text\n".utf8), to: "first")
     _ = try scratch.write(Array("second text\n".utf8), to: "second")

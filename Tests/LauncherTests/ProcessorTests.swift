@@ -15,9 +15,7 @@ struct ProcessorTests {
 
   init() throws {
     scratch = try Scratch()
-    let directory = try #require(getcwd(nil, 0))
-    defer { free(directory) }
-    package = String(cString: directory)
+    package = try Scratch.package()
   }
 
   private func run(_ count: Int, _ options: String = "") throws -> (status: Int32, lines: [Substring]) {

@@ -61,4 +61,11 @@ final class Scratch {
     }
     return (pclose(pipe) >> 8, String(decoding: bytes, as: UTF8.self))
   }
+
+  /// The package's directory, in which `swift test` runs.
+  static func package() throws -> String {
+    let directory = try #require(getcwd(nil, 0))
+    defer { free(directory) }
+    return String(cString: directory)
+  }
 }

@@ -21,7 +21,8 @@ public struct IOBus: ~Copyable {
   private var firmware: FirmwareConfiguration
   private var shutdown = ShutdownPort()
   private var now: MachineTime = 0
-  private var lastInterruptPending = false
+  /// The level of INTR that the processors have been told of.
+  @usableFromInline private(set) var knownInterruptPending = false
 
   /// When ``advance(to:)`` has something to do; `MachineTime.max` if it has not.
   public private(set) var nextDeadline = MachineTime.max
@@ -70,7 +71,7 @@ public struct IOBus: ~Copyable {
   /// Answers the processor's interrupt acknowledge cycle with the vector.
   public mutating func acknowledgeInterrupt() -> UInt8 {
     let vector = interrupts.acknowledge()
-    noteInterrupts(ioAPIC.waiting)
+    noteInterrupts()
     return vector
   }
 
@@ -80,19 +81,24 @@ public struct IOBus: ~Copyable {
   /// APIC, as the firmware's tables say.
   @inline(__always)
   public mutating func setLine(_ irq: UInt8, _ level: Bool) {
-    let messages = ioAPIC.waiting
     interrupts.setLine(irq, level)
-    ioAPIC.setLine(irq == 0 ? 2 : Int(irq), level)
-    noteInterrupts(messages)
+    ioAPIC.setLine(Int(irq == Self.timerLine ? GuestPlatform.timerInput : irq), level)
+    noteInterrupts()
   }
 
-  /// News is a message that was not waiting before, or a new level of INTR.
   @inline(__always)
-  private mutating func noteInterrupts(_ messages: UInt32) {
-    if ioAPIC.waiting != messages || interrupts.interruptRequested != lastInterruptPending {
-      lastInterruptPending = interrupts.interruptRequested
-      hasNews = true
-    }
+  private mutating func noteInterrupts() { if hasNewInterrupts { hasNews = true } }
+
+  /// Whether interrupts have come up, or INTR has fallen, that nobody has passed on.
+  @inlinable
+  var hasNewInterrupts: Bool {
+    @inline(__always) mutating get { hasMessages || interruptPending != knownInterruptPending }
+  }
+
+  /// Tells, once, whether INTR has risen; after this its level is known.
+  mutating func takeInterruptRise() -> Bool {
+    defer { knownInterruptPending = interruptPending }
+    return interruptPending && !knownInterruptPending
   }
 
   /// Whether `takeMessage()` has something to give.
@@ -193,7 +199,9 @@ public struct IOBus: ~Copyable {
   }
 
   private mutating func setHPETLine(_ line: Int, _ level: Bool) {
-    if line < 16 { setLine(UInt8(line), level) } else { ioAPIC.setLine(line, level) }
+    if line < 16 { return setLine(UInt8(line), level) }
+    ioAPIC.setLine(line, level)
+    noteInterrupts()
   }
 
   private mutating func raiseTimerLine() {
@@ -347,14 +355,14 @@ public struct IOBus: ~Copyable {
   private mutating func readInterrupts(_ port: UInt16) -> UInt8 {
     let value = interrupts.read(port: port)
     // A poll acknowledges.
-    noteInterrupts(ioAPIC.waiting)
+    noteInterrupts()
     return value
   }
 
   @inline(never)
   private mutating func writeInterrupts(_ port: UInt16, _ value: UInt8) {
     interrupts.write(port: port, value: value)
-    noteInterrupts(ioAPIC.waiting)
+    noteInterrupts()
   }
 
   @inline(never)

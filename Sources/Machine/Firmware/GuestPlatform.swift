@@ -3,9 +3,9 @@ public struct GuestPlatform: Sendable {
   /// The greatest number of processors that the tables have room for.
   public static var processorLimit: Int { 64 }
   /// The guest-physical address of the local APICs' registers.
-  public static var localAPICAddress: UInt32 { 0xFEE0_0000 }
+  public static var localAPICAddress: UInt32 { UInt32(LocalAPIC.usualAddress) }
   /// The guest-physical address of the I/O APIC's registers.
-  public static var ioAPICAddress: UInt32 { 0xFEC0_0000 }
+  public static var ioAPICAddress: UInt32 { UInt32(IOAPIC.address) }
   /// The ISA interrupt that ACPI's events come by: level triggered, active high.
   public static var systemControlInterrupt: UInt8 { 9 }
   /// The input of the I/O APIC to which ISA's interrupt 0, the PIT's, goes.

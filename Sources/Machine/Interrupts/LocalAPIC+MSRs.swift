@@ -1,17 +1,9 @@
+import VMCS
 import VMX
 
 // IA32_APIC_BASE, IA32_TSC_DEADLINE, and the registers of x2APIC mode (SDM, "x2APIC Register Address Space" and
 // "x2APIC Register Availability").
 extension LocalAPIC {
-  /// Whether `index` is one of the MSRs that `readMSR` and `writeMSR` are for.
-  @inlinable
-  public static func ownsMSR(_ index: UInt32) -> Bool {
-    index &>> 8 == 8 || index == Self.baseMSR || index == Self.timestampDeadlineMSR
-  }
-
-  @inlinable static var baseMSR: UInt32 { 0x01B }
-  @inlinable static var timestampDeadlineMSR: UInt32 { 0x6E0 }
-
   // MARK: RDMSR
 
   /// RDMSR of `index`.
@@ -21,8 +13,8 @@ extension LocalAPIC {
   ///   only be written, and for an MSR that is none of the local APIC's.
   public mutating func readMSR(_ index: UInt32, at now: UInt64) -> UInt64? {
     switch index {
-    case Self.baseMSR: return base
-    case Self.timestampDeadlineMSR: return timestampDeadline
+    case MSR.ia32APICBASE.rawValue: return base
+    case MSR.ia32TSCDEADLINE.rawValue: return timestampDeadline
     case 0x800..<0x840: break
     default: return nil
     }
@@ -43,14 +35,14 @@ extension LocalAPIC {
       if let vector = endOfInterrupt() { return .endOfInterrupt(vector: vector) }
       return .none
     }
-    if index == Self.timestampDeadlineMSR { return writeTimestampDeadline(value) }
+    if index == MSR.ia32TSCDEADLINE.rawValue { return writeTimestampDeadline(value) }
     if index == 0x83F && mode == .x2APIC && value <= 0xFF { return sendToSelf(UInt8(truncatingIfNeeded: value)) }
     return writeOtherMSR(index, value, at: now)
   }
 
   @inline(never) @usableFromInline
   mutating func writeOtherMSR(_ index: UInt32, _ value: UInt64, at now: UInt64) -> LocalAPICEffect {
-    if index == Self.baseMSR { return writeBase(value) }
+    if index == MSR.ia32APICBASE.rawValue { return writeBase(value) }
     guard mode == .x2APIC, index >= 0x800, index < 0x840 else { return .generalProtection }
     let offset = Int(index & 0x3F) * 16
     guard value & ~Self.allowedBits(of: offset) == 0 else { return .generalProtection }

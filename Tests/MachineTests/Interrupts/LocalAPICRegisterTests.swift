@@ -1,5 +1,6 @@
 import Machine
 import Testing
+import VMCS
 import VMX
 
 /// What software may do with a register: bits that it can write, whether it can be read, in each mode.
@@ -108,11 +109,11 @@ private let registers = Dictionary(uniqueKeysWithValues: rows.map { ($0.offset, 
   }
 
   @Test func `which MSRs are the local APIC's`() {
-    let own = (UInt32(0)..<0x2000).filter { LocalAPIC.ownsMSR($0) }
+    let own = (UInt32(0)..<0x2000).filter { MSRPolicy.isOfLocalAPIC(MSR(rawValue: $0)) }
     #expect(own == [0x1B, 0x6E0] + Array(0x800..<0x900))
     withLocalAPIC { apic, _ in
       for index in [0, 0x1A, 0x1C, 0x10, 0x7FF, 0x900, 0xC000_0080, .max] as [UInt32] {
-        #expect(LocalAPIC.ownsMSR(index) == false)
+        #expect(MSRPolicy.isOfLocalAPIC(MSR(rawValue: index)) == false)
         #expect(apic.readMSR(index, at: 0) == nil)
         #expect(apic.writeMSR(index, 0, at: 0) == .generalProtection)
       }
