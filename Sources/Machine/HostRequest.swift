@@ -2,6 +2,8 @@
 public enum HostRequest: Sendable {
   /// An interrupt of the host's came, and has been acknowledged.
   case interrupt(vector: UInt8)
+  /// An NMI of the host's came, which has not been delivered; NMIs are blocked until the host executes IRET.
+  case nmi
   /// The VMX-preemption timer has counted down.
   case preemptionTimer
   /// `VirtualProcessor.nextDeadline` has changed.

@@ -11,12 +11,10 @@ public struct VirtualMachine: ~Copyable {
   public let lock = SpinLock()
   /// The devices.
   public var bus: IOBus
-  /// The deadline for which a host processor has set its timer.
+  /// The deadline for which the host has set a timer.
   ///
   /// The host keeps it up to date.
   public var armedDeadline = MachineTime.max
-  /// The virtual processor whose host processor has set its timer for `armedDeadline`.
-  public var deadlineKeeper = 0
   /// Where interrupts for each processor are left.
   public let mailboxes: ProcessorMailboxes
   /// How many processors sleep so that no interrupt wakes them: with RFLAGS.IF = 0, or waiting for a SIPI.

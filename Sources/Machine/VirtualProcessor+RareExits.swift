@@ -20,7 +20,7 @@ extension VirtualProcessor {
     case .entryInstructionFailed(let error): return .stopped(.entryInstructionFailed(error))
     case .taskSwitch(let access): return emulateTaskSwitch(access, &vcpu)
     case .exception(let information): vcpu.reflect(information)
-    case .hostNMI: return .stopped(.unsupported("the host had an NMI while the guest ran"))
+    case .hostNMI: return .nmi
     case .hostMachineCheck: return .stopped(.unsupported("the host had a machine check while the guest ran"))
     case .initSignal: return .stopped(.unsupported("the host's processor got an INIT signal"))
     case .eptMisconfiguration(let address): return .stopped(.eptMisconfiguration(guestPhysicalAddress: address))

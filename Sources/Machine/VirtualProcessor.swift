@@ -23,7 +23,8 @@ public struct VirtualProcessor: ~Copyable {
   ///
   /// Kept, because it is asked at every VM exit; `attend()` decides it anew.
   @usableFromInline var isAttentive = false
-  /// Whether the VMX-preemption timer has to be set before the guest is entered: there is a deadline, or was.
+  /// Whether the VMX-preemption timer has to be set before the guest is entered: there is a deadline, or was, or an NMI
+  /// of the host's may have set it.
   @usableFromInline var isTimed = false
   /// When the local APIC's timer may expire next: a while after the last time, so that a guest that asks for more
   /// interrupts than it can take still executes instructions.
@@ -65,6 +66,8 @@ public struct VirtualProcessor: ~Copyable {
   /// Runs the guest until the host has something to do.
   @inlinable
   public mutating func run<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest {
+    vcpu.beginAfterHostNMI()
+    isTimed = true
     if activity != .active && !wake(&vcpu) { return requestWhileAsleep() }
     // Here is enough: what is posted later comes with a kick, which ends the run.
     if mailbox.hasPosted { isAttentive = true }

@@ -29,7 +29,7 @@ public struct CurrentVMCS<P: VMXProcessor>: ~Copyable {
     @inline(__always) get { read(field.encoding) }
     @inline(__always) nonmutating set {
       let value = UInt64(truncatingIfNeeded: newValue.bits)
-      if processor.vmwrite(field.encoding.rawValue, value) { writeFailed(field.encoding, value) }
+      if processor.vmwrite(field.encoding.rawValue, value) { processor.writeFailed(field.encoding, value) }
     }
   }
 
@@ -58,14 +58,5 @@ public struct CurrentVMCS<P: VMXProcessor>: ~Copyable {
       PanicReport(
         "a VMX instruction failed",
         VMXInstructionFailure(of: "VMREAD", on: processor, outcome: outcome, field: encoding)))
-  }
-
-  @inline(never) @usableFromInline
-  func writeFailed(_ encoding: VMCSFieldEncoding, _ value: UInt64) -> Never {
-    let outcome = processor.outcomeOfFailedVMWRITE(encoding.rawValue, value)
-    processor.stop(
-      PanicReport(
-        "a VMX instruction failed",
-        VMXInstructionFailure(of: "VMWRITE", on: processor, outcome: outcome, field: encoding, operand: value)))
   }
 }

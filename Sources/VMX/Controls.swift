@@ -57,9 +57,7 @@ extension ControlWords {
   public var switchesPAT: Bool { entry.contains(.loadIA32PAT) }
 
   static func pinBasedNeeds(_ options: OptionalControls) -> ControlNeeds<PinBasedVMExecutionControls> {
-    ControlNeeds(
-      required: options.pinBased.union([.externalInterruptExiting, .nmiExiting, .virtualNMIs]),
-      dynamic: options.contains(.activateVMXPreemptionTimer) ? [.activateVMXPreemptionTimer] : [])
+    ControlNeeds(required: options.pinBased.union([.externalInterruptExiting, .nmiExiting, .virtualNMIs]))
   }
 
   static func primaryNeeds(_ options: OptionalControls) -> ControlNeeds<PrimaryProcessorBasedVMExecutionControls> {

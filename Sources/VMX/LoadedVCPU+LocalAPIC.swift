@@ -79,32 +79,29 @@ extension LoadedVCPU {
     state.msrBitmaps.setX2APICPassThrough(mode == .x2APIC ? options : [])
   }
 
-  /// Whether a VM entry starts the VMX-preemption timer.
-  @inlinable
-  public var isPreemptionTimerActive: Bool { state.pinBasedControls.contains(.activateVMXPreemptionTimer) }
-
-  /// Makes the guest exit when the host's time-stamp counter reaches `deadline`, or at once if it has; nothing is there
-  /// to be reached at the greatest number.
+  /// Makes the guest exit when the host's time-stamp counter reaches `deadline`, or at once if it has.
   ///
   /// Needs "activate VMX-preemption timer". The timer counts while the guest runs only, and each VM entry starts it with
   /// the same value, so it is set again before each entry; it may be early by what one of its counts takes. A deadline
-  /// that is farther away than the timer counts exits before.
-  public mutating func setPreemptionTimer(until deadline: UInt64) {
+  /// that is farther away than the timer counts exits before. An NMI of the host's that came before is not lost: the
+  /// exit then comes at once.
+  @inlinable @inline(__always)
+  public func setPreemptionTimer(until deadline: UInt64) {
     guard options.contains(.activateVMXPreemptionTimer) else { return }
-    let isActive = deadline != .max
-    if isActive {
-      let now = state.processor.timestampCounter
-      let rate = UInt64(state.settings.capabilities.misc.preemptionTimerRate)
-      let ticks = deadline > now ? deadline - now : 0
-      let counts = (ticks >> rate) + (ticks & ((1 << rate) - 1) == 0 ? 0 : 1)
-      vmcs[.vmxPreemptionTimerValue] = UInt32(clamping: counts)
-    }
-    if state.pinBasedControls.contains(.activateVMXPreemptionTimer) == isActive { return }
-    if isActive {
-      state.pinBasedControls.insert(.activateVMXPreemptionTimer)
-    } else {
-      state.pinBasedControls.remove(.activateVMXPreemptionTimer)
-    }
-    vmcs[.pinBasedVMExecutionControls] = state.pinBasedControls
+    let now = state.processor.timestampCounter
+    let rate = UInt64(state.settings.capabilities.misc.preemptionTimerRate)
+    let ticks = deadline > now ? deadline - now : 0
+    let counts = (ticks &>> rate) + (ticks & ((1 &<< rate) - 1) == 0 ? 0 : 1)
+    vmcs[.vmxPreemptionTimerValue] = UInt32(clamping: counts)
+    if state.hostNMI.hasCome { vmcs[.vmxPreemptionTimerValue] = 0 }
   }
+
+  /// What remembers the NMIs of the host's.
+  public var hostNMI: HostNMIFlag { state.hostNMI }
+
+  /// Forgets the host's NMIs that have come until now; what they were for is looked at after this.
+  ///
+  /// The VMX-preemption timer may be at 0 for one of them, so it has to be set before the next entry.
+  @inlinable @inline(__always)
+  public func beginAfterHostNMI() { state.hostNMI.clear() }
 }

@@ -25,7 +25,7 @@ public struct OptionalControls: OptionSet, Sendable {
   @inlinable public static var virtualInterruptDelivery: Self { Self(rawValue: 1 << 4) }
   /// "Process posted interrupts": the notification vector makes posted interrupts virtual ones, without an exit.
   @inlinable public static var processPostedInterrupts: Self { Self(rawValue: 1 << 5) }
-  /// "Activate VMX-preemption timer": it is 1 only while a time is set.
+  /// "Activate VMX-preemption timer": the guest exits when a time has come, or at once for an NMI of the host's.
   @inlinable public static var activateVMXPreemptionTimer: Self { Self(rawValue: 1 << 6) }
 
   /// All of them.
@@ -50,12 +50,20 @@ public struct OptionalControls: OptionSet, Sendable {
     if !result.contains(.useTPRShadow) {
       result.subtract([.virtualizeX2APICMode, .apicRegisterVirtualization, .virtualInterruptDelivery])
     }
+    // Without the timer the host's interrupts are external interrupts. When one of them ends a stretch of the guest's
+    // code with RFLAGS.IF = 0, Bochs 2.7 delivers a virtual interrupt that waits (cpu/event.cc, InterruptAcknowledge).
+    if !result.contains(.activateVMXPreemptionTimer) { result.remove(.virtualInterruptDelivery) }
     if !result.contains(.virtualInterruptDelivery) { result.remove(.processPostedInterrupts) }
     return result
   }
 
   /// The pin-based controls that are 1 from the beginning.
-  var pinBased: PinBasedVMExecutionControls { contains(.processPostedInterrupts) ? [.processPostedInterrupts] : [] }
+  var pinBased: PinBasedVMExecutionControls {
+    var controls: PinBasedVMExecutionControls = []
+    if contains(.processPostedInterrupts) { controls.insert(.processPostedInterrupts) }
+    if contains(.activateVMXPreemptionTimer) { controls.insert(.activateVMXPreemptionTimer) }
+    return controls
+  }
 
   /// The primary controls that are 1 from the beginning.
   ///

@@ -54,6 +54,7 @@ struct VCPUState<P: VMXProcessor> {
   let msrBitmaps: MSRBitmap
   @usableFromInline let virtualAPIC: UnsafeMutableRawPointer
   let virtualAPICAddress: PhysicalAddress
+  @usableFromInline let hostNMI: HostNMIFlag
   @usableFromInline let settings: VCPUSettings
 
   /// The one software shadow of each control word that changes while the guest runs, and of the fields that would be
@@ -61,7 +62,6 @@ struct VCPUState<P: VMXProcessor> {
   @usableFromInline var primaryControls: PrimaryProcessorBasedVMExecutionControls {
     didSet { updateNeeds() }
   }
-  @usableFromInline var pinBasedControls: PinBasedVMExecutionControls
   var secondaryControls: SecondaryProcessorBasedVMExecutionControls
   @usableFromInline var tprThreshold: UInt8 = 0
   var eoiExitBitmaps: InlineArray<4, UInt64> = [0, 0, 0, 0]
@@ -96,11 +96,11 @@ struct VCPUState<P: VMXProcessor> {
     registers = memory.registers.pointer.bindMemory(to: GuestRegisters.self, capacity: 1)
     registers.initialize(to: GuestRegisters())
     registers.pointee.rdx = GuestResetState.signature
+    hostNMI = HostNMIFlag(behind: memory.registers.pointer)
     msrBitmaps = MSRBitmap(alreadyIn: memory.msrBitmaps)
     virtualAPIC = memory.virtualAPIC.pointer
     virtualAPICAddress = memory.virtualAPIC.address
     primaryControls = settings.controls.primary
-    pinBasedControls = settings.controls.pinBased
     secondaryControls = settings.controls.secondary
   }
 
@@ -155,7 +155,7 @@ struct VCPUState<P: VMXProcessor> {
       vmcs[.postedInterruptNotificationVector] = UInt16(settings.postedInterruptNotificationVector)
       vmcs[.postedInterruptDescriptorAddress] = settings.postedInterruptDescriptorAddress
     }
-    if options.contains(.activateVMXPreemptionTimer) { vmcs[.vmxPreemptionTimerValue] = 0 }
+    if options.contains(.activateVMXPreemptionTimer) { vmcs[.vmxPreemptionTimerValue] = .max }
   }
 
   /// The value of a register that the VMCS does not hold; nil if the VMCS holds it.

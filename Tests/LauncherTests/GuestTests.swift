@@ -79,6 +79,15 @@ struct GuestTests {
     #expect(!output.contains("FAIL"), "\(output)")
   }
 
+  @Test(
+    "No interrupt of the host's brings the guest one of its own that RFLAGS.IF keeps out",
+    arguments: ["", "--without virtual-interrupt-delivery", "--without activate-vmx-preemption-timer"])
+  func masked(options: String) throws {
+    let (status, output) = try scratch.shell(
+      command("masked-interrupt", "--cpu-model corei7_skylake_x \(options)"))
+    #expect(status == 0 && output.contains("PASS\n"), "\(output)")
+  }
+
   @Test("Memory that is mapped when it is touched: INS and OUTS, page faults and missing memory are the same")
   func onDemand() throws {
     let (status, output) = try scratch.shell(command("string-io", "--on-demand"))

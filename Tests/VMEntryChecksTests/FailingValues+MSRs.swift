@@ -65,6 +65,12 @@ extension FailingValues {
       bits("\(area).perf-global-ctrl.reserved", .rich, field, "63:49, 47:36, 31:8", except: [notLoaded]),
       row("63:36, 31:8", "no performance metrics") { $0.capabilities[.ia32PERFCAPABILITIES] = ~(1 << 15) },
       row("63:49, 47:36, 31:8", "performance metrics") { $0.capabilities[.ia32PERFCAPABILITIES] = 1 << 15 },
+      row("63:48, 31:8", "17 contiguous fixed-function counters, one in use") {
+        $0[field] = 1 << 32
+        $0.capabilities[.cpuidAEDX] = 17
+        $0.capabilities[.cpuidAECX] = 0
+        $0.capabilities[.ia32PERFCAPABILITIES] = 0
+      },
       row("63:48, 31:8", "17 contiguous fixed-function counters, no performance metrics") {
         $0.capabilities[.cpuidAEDX] = 17
         $0.capabilities[.cpuidAECX] = 0

@@ -28,6 +28,9 @@ extension FailingValues {
       values(
         "control.io-bitmap-a.width", .rich, .ioBitmapAAddress, of: [~0 >> 32, 1 << 32, 1 << 51, 1 << 52], [1 << 52],
         "width not known", undecidable: [1 << 32, 1 << 51], setUp: addressWidths(nil)),
+      values(
+        "host.pat.memory-types", .rich, .hostIA32PAT, of: [2], mask: 0xFF, shift: 8, [2], "byte 1",
+        required: 0x0007_0406_0007_0006, about: 0xFF00),
       pat(0x0E, 6), pat(2, 0), pat(0x0A, 0), pat(0x08, 0), pat(0x0D, 5), pat(3, 1),
       canonical(0x392E, 1 << 62 | 1 << 50, 1 << 50), canonical(0x302E, 1 << 62 | 1 << 50, 0),
       canonical(nil, 1 << 62 | 1 << 47, ~0 << 47),

@@ -182,8 +182,9 @@ task_state:
   .rept MAXIMUM_PROCESSOR_COUNT
   .long 0
   .quad stack_end + PROCESSOR_STACK_TOP, 0, 0, 0
-  .quad stack_end + PROCESSOR_STACK_STRIDE  // IST1: double fault, NMI and machine check
-  .quad 0, 0, 0, 0, 0, 0, 0
+  .quad stack_end + PROCESSOR_STACK_STRIDE   // IST1: double fault and machine check
+  .quad stack_end + PROCESSOR_NMI_STACK_TOP  // IST2: NMI
+  .quad 0, 0, 0, 0, 0, 0
   .short 0
   .short 104
   .balign TASK_STATE_STRIDE

@@ -25,14 +25,19 @@ package enum EndOfRun {
 
   static func beginLine() {
     repeat {
-      let current = owner.load(ordering: .relaxed)
-      standStillUnless(current == 0 || current == identity)
-      if current == identity { return }
+      standStillIfOver()
+      if owner.load(ordering: .relaxed) == identity { return }
     } while !line.tryAcquire(attempts: 1000)
   }
 
   static func endLine() {
     if owner.load(ordering: .relaxed) != identity { line.release() }
+  }
+
+  /// Stands still if another processor has ended the run.
+  static func standStillIfOver() {
+    let current = owner.load(ordering: .relaxed)
+    standStillUnless(current == 0 || current == identity)
   }
 
   private static var identity: UInt32 { UInt32(HostProcessor.current.index) + 1 }

@@ -26,6 +26,7 @@ package enum HostVector {
   package static var com1: UInt8 { 0x41 }
   /// From another processor, to make this one leave HLT or its guest.
   package static var kick: UInt8 { 0x42 }
+  package static var intervalTimer: UInt8 { 0x43 }
   package static var spurious: UInt8 { 0xFF }
 }
 
@@ -33,31 +34,45 @@ package enum HostVector {
 package func loadInterruptDescriptorTable(_ table: UnsafeMutableRawPointer) {
   for vector in 0..<256 {
     let handler = address_of_vectors() + UInt64(16 * vector)
-    // NMI, double fault and machine check get a stack of their own: they come when the usual one may be unusable.
-    let needsOwnStack = vector == 2 || vector == 8 || vector == 18
     table.storeBytes(
-      of: InterruptGate(handler: handler, interruptStack: needsOwnStack ? 1 : 0), toByteOffset: 16 * vector,
+      of: InterruptGate(handler: handler, interruptStack: interruptStack(of: vector)), toByteOffset: 16 * vector,
       as: InterruptGate.self)
   }
   cvmx_lidt(table, 4095)
 }
 
+/// Double fault and machine check get a stack of their own, since they come when the usual one may be unusable; and NMI
+/// another, since it may come in the handlers of these.
+private func interruptStack(of vector: Int) -> UInt64 {
+  switch vector {
+  case 8, 18: 1
+  case 2: 2
+  default: 0
+  }
+}
+
 /// Called by the vectors.
 ///
-/// An interrupt only ends what the processor waits for; an exception in the host is Skep's own bug, but for the NMI by
-/// which a processor that ends the run stops the others.
+/// An interrupt only ends what the processor waits for; an exception in the host is Skep's own bug.
 @c(hypervisor_interrupt)
-func handleInterrupt(_ pushed: UnsafeRawPointer) {
-  let frame = pushed.load(as: InterruptFrame.self)
-  let vector = UInt8(truncatingIfNeeded: frame.vector)
-  if vector >= 32 {
-    acknowledgeHostInterrupt(vector)
-    return
-  }
+func handleInterrupt(_ pushed: UnsafeMutableRawPointer) {
+  let frame = pushed.assumingMemoryBound(to: InterruptFrame.self)
+  let vector = UInt8(truncatingIfNeeded: frame.pointee.vector)
+  if vector >= 32 { return acknowledgeHostInterrupt(vector) }
+  if vector == 2 { return handleNMI(frame) }
   EndOfRun.begin()
   var output = ReportPort(lineStart: "skep: panic ")
-  write(frame, to: &output)
+  write(frame.pointee, to: &output)
   endRun("panic")
+}
+
+/// An NMI is how a processor that ends the run stops the others, and how a processor is made to leave its guest.
+private func handleNMI(_ frame: UnsafeMutablePointer<InterruptFrame>) {
+  EndOfRun.standStillIfOver()
+  HostProcessor.current.noteNMI()
+  if (address_of_halt_start()..<address_of_halt_end()).contains(frame.pointee.rip) {
+    frame.pointee.rip = address_of_halt_end()
+  }
 }
 
 private func write(_ frame: InterruptFrame, to output: inout ReportPort) {

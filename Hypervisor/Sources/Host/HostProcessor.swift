@@ -1,5 +1,6 @@
 import Boot
 import CVMX
+import VMX
 
 /// A logical processor of the machine, by its index: 0 is the one that booted.
 @frozen
@@ -30,11 +31,25 @@ package struct HostProcessor: Equatable {
   /// The base of its TSS, for the host-state area.
   package var taskState: UInt64 { address_of_task_state() + UInt64(index) * UInt64(TASK_STATE_STRIDE) }
 
-  /// Interrupts it, so that it leaves HLT or, by an exit for an external interrupt, its guest.
+  /// Interrupts it, so that it leaves HLT, or its guest.
   ///
-  /// If its interrupts are disabled, the interrupt waits until they are not or a guest is entered. Kicks that wait are
-  /// one.
+  /// By an NMI if it takes them, by an external interrupt otherwise. If it is in neither, its next HLT or stay in the guest
+  /// ends at once. Kicks that wait are one.
   package func kick() {
-    LocalAPIC.send(.fixed(vector: HostVector.kick), to: HostProcessors.slot(self).pointee.apicID)
+    let slot = HostProcessors.slot(self)
+    LocalAPIC.send(
+      slot.pointee.hostNMI == nil ? .fixed(vector: HostVector.kick) : .nmi, to: slot.pointee.apicID)
   }
+
+  /// From now on NMIs make this processor, the current one, leave its guest or `halt_unless`.
+  ///
+  /// Its current VMCS is that of the vCPU to which `flag` belongs, and stays it.
+  package func takeNMIs(_ flag: HostNMIFlag) {
+    HostProcessors.slot(self).pointee.hostNMI = flag
+    // A kick that was sent before is an external interrupt.
+    cvmx_sti_nop_cli()
+  }
+
+  /// An NMI has come.
+  func noteNMI() { HostProcessors.slot(self).pointee.hostNMI?.note(on: BareMetalProcessor()) }
 }

@@ -3,6 +3,7 @@ import CVMX
 import Machine
 import Synchronization
 import VMCS
+import VMX
 
 /// What the processors other than the first are to do: code, and where its data is.
 ///
@@ -22,6 +23,8 @@ struct ProcessorSlot: ~Copyable {
   var apicID: UInt8
   var work: ProcessorWork?
   var argument: UnsafeMutableRawPointer?
+  /// What its NMIs are noted in; nil while it does not take them.
+  var hostNMI: HostNMIFlag?
   /// Its time-stamp counter when it had been started.
   var startTime: UInt64
 }

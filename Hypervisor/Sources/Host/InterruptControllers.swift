@@ -27,6 +27,7 @@ package struct LocalAPIC {
     /// Starts a processor at this page of the first megabyte.
     case startUp(page: UInt8)
 
+    /// Bits 10:0, vector and delivery mode, are the same in an I/O APIC's redirection table.
     fileprivate var command: UInt32 {
       switch self {
       case .fixed(let vector): 0x4000 | UInt32(vector)
@@ -84,10 +85,10 @@ package struct IOAPIC {
     cvmx_store32(UnsafeMutableRawPointer(bitPattern: base + 0x10).unsafelyUnwrapped, value)
   }
 
-  /// Sends interrupts of ISA line `line`, edge-triggered, as `vector` to the processor with APIC ID `destination`.
-  package static func route(line: UInt32, to vector: UInt8, destination: UInt8) {
-    write(0x11 + 2 * line, UInt32(destination) << 24)
-    write(0x10 + 2 * line, UInt32(vector))
+  /// Sends interrupts of input `input`, edge-triggered, as `message` to the processor with APIC ID `destination`.
+  package static func route(input: UInt32, as message: LocalAPIC.Message, destination: UInt8) {
+    write(0x11 + 2 * input, UInt32(destination) << 24)
+    write(0x10 + 2 * input, message.command & 0x7FF)
   }
 }
 

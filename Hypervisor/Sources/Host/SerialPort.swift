@@ -9,6 +9,8 @@ package struct SerialPort: ~Copyable {
   /// COM1 carries the guest's console, COM2 what Skep itself has to say.
   package static var com1: UInt16 { 0x3F8 }
   package static var com2: UInt16 { 0x2F8 }
+  /// The I/O APIC's input that COM1 interrupts by.
+  package static var com1Input: UInt32 { 4 }
 
   /// Sets 115,200 baud, 8 data bits, no parity, FIFOs on, and the interrupts that `interruptEnable` names.
   package init(base: UInt16, interruptEnable: UInt8 = 0) {

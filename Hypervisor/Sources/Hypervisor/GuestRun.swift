@@ -47,8 +47,9 @@ struct GuestRun: ~Copyable {
   let hasX2APIC: Bool
   /// The sum over the memory that the guest's run does not change; nil if it is not asked for.
   var memorySum: MemorySum?
-  /// Used with the machine's lock held.
+  /// Used with the machine's lock held, as is the timer.
   var console = Console()
+  var deviceTimer: DeviceTimer
   private let stopped = Atomic<Bool>(false)
   private let left = Atomic<Int>(0)
 
@@ -60,6 +61,7 @@ struct GuestRun: ~Copyable {
     self.machine = machine
     self.support = support
     self.hostClock = hostClock
+    deviceTimer = DeviceTimer(hostClock)
     self.eptPointer = eptPointer
     self.tscOffset = tscOffset
     self.apicAccessPage = apicAccessPage

@@ -1,3 +1,4 @@
+import Boot
 import CVMX
 import Host
 import Machine
@@ -6,19 +7,23 @@ import VMX
 
 /// Runs a processor of the guest, and does what the host has to do in between, until the guest stops.
 ///
-/// The host's interrupts are off except where it waits for one, so nothing changes behind the code's back.
+/// The host's interrupts are off except where it waits for one. With the VMX-preemption timer they are NMIs, so that no
+/// RFLAGS.IF of the guest's and no interrupt of its keeps them out; the handler changes nothing but `hostNMI`.
 func run<P: VMXProcessor>(
   _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>, _ guest: UnsafeMutablePointer<GuestRun>,
   _ meter: UnsafeMutablePointer<Meter>?
 ) -> GuestStop {
   var timer = HostTimer(guest.pointee.hostClock)
-  let usesHostTimer = !vcpu.options.contains(.activateVMXPreemptionTimer)
+  let takesNMIs = vcpu.options.contains(.activateVMXPreemptionTimer)
+  if takesNMIs { HostProcessor.current.takeNMIs(vcpu.hostNMI) }
+  if processor.index == 0 { routeDevices(asNMIs: takesNMIs) }
+  serveDevices(&processor, guest)
   while true {
     let request = processor.run(&vcpu)
     if guest.pointee.isStopped { standStill(guest) }
     switch request {
     case .deadlineChanged:
-      timer.arm(for: usesHostTimer ? processor.nextDeadline : .max)
+      if !takesNMIs { timer.arm(for: processor.nextDeadline) }
       continue
     case .kick:
       kick(processor.takeKicks())
@@ -26,28 +31,43 @@ func run<P: VMXProcessor>(
     case .interrupt(let vector):
       acknowledgeHostInterrupt(vector)
       if vector == HostVector.timer { timer.hasFired() }
+    case .nmi: cvmx_unblock_nmis()
     case .halted:
       timer.arm(for: processor.nextDeadline)
       let start = cvmx_rdtsc()
-      cvmx_sti_hlt_cli()
+      halt_unless(UnsafeRawPointer(bitPattern: vcpu.hostNMI.address))
       meter?.pointee.idleTicks &+= cvmx_rdtsc() &- start
-      // The interrupt that ended the halt has been acknowledged already.
-      timer.hasFired()
+      timer.arm(for: .max)
+      // It may have fired before that.
+      cvmx_sti_nop_cli()
     case .preemptionTimer, .deviceDeadlineChanged, .output, .stopped: break
     }
-    let ticks = cvmx_rdtsc()
-    processor.advance(to: ticks)
-    let index = processor.index
-    processor.withDevices { machine in
-      let now = machine.pointee.clock.time(at: ticks)
-      machine.pointee.bus.advance(to: now)
-      guest.pointee.console.pump(&machine.pointee, at: now)
-      timer.keepDeadline(of: machine, index)
-    }
-    kick(processor.takeKicks())
+    serveDevices(&processor, guest)
     if case .stopped(let stop) = request { return stop }
-    timer.arm(for: usesHostTimer ? processor.nextDeadline : .max)
+    if !takesNMIs { timer.arm(for: processor.nextDeadline) }
   }
+}
+
+/// Has the devices that the host uses while the guest runs interrupt this processor, the first.
+private func routeDevices(asNMIs: Bool) {
+  let own = Host.LocalAPIC.identifier
+  Host.IOAPIC.route(
+    input: SerialPort.com1Input, as: asNMIs ? .nmi : .fixed(vector: HostVector.com1), destination: own)
+  Host.IOAPIC.route(
+    input: IntervalTimer.input, as: asNMIs ? .nmi : .fixed(vector: HostVector.intervalTimer), destination: own)
+}
+
+/// Brings the processor's local APIC and the devices to the present.
+private func serveDevices(_ processor: inout VirtualProcessor, _ guest: UnsafeMutablePointer<GuestRun>) {
+  let ticks = cvmx_rdtsc()
+  processor.advance(to: ticks)
+  processor.withDevices { machine in
+    let now = machine.pointee.clock.time(at: ticks)
+    machine.pointee.bus.advance(to: now)
+    guest.pointee.console.pump(&machine.pointee, at: now)
+    guest.pointee.deviceTimer.keepDeadline(of: machine, at: ticks)
+  }
+  kick(processor.takeKicks())
 }
 
 /// Interrupts the host processors of `processors`.

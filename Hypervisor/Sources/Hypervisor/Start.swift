@@ -70,7 +70,6 @@ private func setUpHostProcessor(_ pool: inout PagePool) {
   if cvmx_cpuid(1, 0).ecx & 1 << 26 != 0 { cvmx_write_cr4(cvmx_read_cr4() | 1 << 18) }
   loadInterruptDescriptorTable(idt.pointer)
   LocalAPIC.enable()
-  IOAPIC.route(line: 4, to: HostVector.com1, destination: LocalAPIC.identifier)
 }
 
 private func runGuest(

@@ -189,6 +189,14 @@ CVMX_INLINE void cvmx_sti_hlt_cli(void) { __asm__ volatile("sti; hlt; cli" : : :
 // Lets an interrupt that is pending already be taken.
 CVMX_INLINE void cvmx_sti_nop_cli(void) { __asm__ volatile("sti; nop; cli" : : : "memory"); }
 
+// Ends the blocking of NMIs that a VM exit for an NMI has begun: by an IRET to the next instruction.
+CVMX_INLINE void cvmx_unblock_nmis(void) {
+  __asm__ volatile(
+      "mov %%rsp, %%rcx\n\tmov %%ss, %%eax\n\tpush %%rax\n\tpush %%rcx\n\tpushfq\n\tmov %%cs, %%eax\n\tpush %%rax\n\t"
+      "lea 1f(%%rip), %%rax\n\tpush %%rax\n\tiretq\n1:"
+      : : : "rax", "rcx", "cc", "memory");
+}
+
 CVMX_INLINE void cvmx_hlt(void) { __asm__ volatile("hlt" : : : "memory"); }
 
 CVMX_INLINE uint8_t cvmx_in8(uint16_t port) {

@@ -9,6 +9,9 @@
 // vmentry.S
 uint8_t vmentry(void *registers, bool resume);
 
+// halt.S
+void halt_unless(const void *flag);
+
 // boot.S
 extern const uint32_t boot_magic, boot_information;
 
@@ -19,6 +22,8 @@ extern const uint32_t boot_magic, boot_information;
   static inline __attribute__((always_inline)) uint64_t address_of_##symbol(void) { return (uint64_t)symbol; }
 
 BOOT_ADDRESS(vmexit)          // vmentry.S
+BOOT_ADDRESS(halt_start)      // halt.S
+BOOT_ADDRESS(halt_end)
 BOOT_ADDRESS(vectors)         // vectors.S: 256 entries, 16 bytes apart
 BOOT_ADDRESS(gdt)             // boot.S
 BOOT_ADDRESS(task_state)      // one for each processor, TASK_STATE_STRIDE apart
