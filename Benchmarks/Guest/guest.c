@@ -88,6 +88,8 @@ enum {
   x2apic_self_ipi = 0x83F, apic_enable = 1 << 11, apic_x2apic = 1 << 10, ipi_vector = 0x30
 };
 #define APIC_REGISTER(offset) ((void *)(uintptr_t)(0xFEE00000 + (offset)))
+#define IO_APIC_REGISTER(offset) ((void *)(uintptr_t)(0xFEC00000 + (offset)))
+#define HPET_REGISTER(offset) ((volatile uint32_t *)(uintptr_t)(0xFED00000 + (offset)))
 
 // The events of one mode stand together: the way back from x2APIC mode leads through the disabled state.
 static void use_xapic(void) {
@@ -104,6 +106,13 @@ static void use_x2apic(void) {
   wrmsr(x2apic_svr, 0x1FF);
   // TSC-deadline mode, masked: what is measured is the writing.
   wrmsr(x2apic_timer, 1 << 18 | 1 << 16 | ipi_vector);
+}
+
+// The counter stands still until it is enabled.
+static void run_hpet(void) {
+  static bool runs;
+  if (!runs) *HPET_REGISTER(0x10) = 1;
+  runs = true;
 }
 
 static const event events[] = {
@@ -131,6 +140,9 @@ static const event events[] = {
   {"halt", measure_halt, {.edx = 0x21, .eax = 0xEF}, request_interrupt},
   {"apic-read", measure_load, {.address = APIC_REGISTER(0x20)}, use_xapic},
   {"apic-eoi", measure_store, {.address = APIC_REGISTER(0xB0)}, use_xapic},
+  {"hpet-counter", measure_load, {.address = (void *)HPET_REGISTER(0xF0)}, run_hpet},
+  {"io-apic-read", measure_load, {.address = IO_APIC_REGISTER(0x10)}, NULL},
+  {"io-apic-select", measure_store, {.address = IO_APIC_REGISTER(0)}, NULL},
   {"x2apic-eoi", measure_wrmsr, {.ecx = x2apic_eoi}, use_x2apic},
   {"tsc-deadline", measure_wrmsr, {.ecx = tsc_deadline, .edx = 0x7FFFFFFF}, use_x2apic},
   {"self-ipi", measure_wrmsr, {.ecx = x2apic_self_ipi, .eax = ipi_vector}, use_x2apic},

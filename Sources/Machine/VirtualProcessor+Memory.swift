@@ -9,8 +9,9 @@ extension VirtualProcessor: MMIODevice {
     _ address: UInt64, _ access: EPTViolationQualification, _ vcpu: inout LoadedVCPU<P>
   ) -> HostRequest? {
     let page = address & ~0xFFF
-    // The local APIC hides the memory at its address.
-    if page != localAPIC.registersAddress, let offset = machine.pointee.memory.layout.offset(of: page, byteCount: 4096)
+    // The local APIC hides the memory at its address; between the memory's two parts is none.
+    if !GuestMemoryLayout.isInHole(address), page != localAPIC.registersAddress,
+      let offset = machine.pointee.memory.layout.offset(of: page, byteCount: 4096)
     {
       let physical = PhysicalAddress(machine.pointee.backing.rawValue &+ offset)
       return map(page, to: physical, address, access, &vcpu)
@@ -24,7 +25,7 @@ extension VirtualProcessor: MMIODevice {
     guard let operand = vcpu.operandAccess(at: address, access) else {
       return .stopped(.missingMemory(guestPhysicalAddress: address, access))
     }
-    vcpu.restoreBlockingByNMI(unblocked: access.nmiUnblockingDueToIRET)
+    if access.nmiUnblockingDueToIRET { vcpu.restoreBlockingByNMI(unblocked: true) }
     return emulateMMIO(operand, &vcpu)
   }
 
@@ -56,18 +57,43 @@ extension VirtualProcessor: MMIODevice {
   }
 
   /// Executes the instruction that accesses a device.
+  @inline(__always)
   private mutating func emulateMMIO<P: VMXProcessor>(
     _ operand: OperandAccess, _ vcpu: inout LoadedVCPU<P>
   ) -> HostRequest? {
-    let translation = vcpu.linearAddressTranslation(
-      physicalAddressWidth: cpuid.physicalAddressWidth, has1GBPages: cpuid.has1GBPages)
     now = vcpu.timestampCounter
     let deadline = localAPIC.nextDeadline
-    switch vcpu.emulateMMIO(operand, on: &self, translation, in: machine.pointee.memory) {
-    case .done: break
-    case .unsupported(let bytes): return .stopped(.unsupportedInstruction(bytes, guestPhysicalAddress: operand.address))
-    case .missingMemory(let address, let isWrite): return .stopped(.missingMemory(at: address, isWrite: isWrite))
+    let memory = machine.pointee.memory
+    if vcpu.moveQuickly(operand, on: &self, physicalAddressWidth: cpuid.physicalAddressWidth, in: memory) {
+      let isOfLocalAPIC = operand.address & ~0xFFF == localAPIC.registersAddress
+      if !isOfLocalAPIC && kicks.isEmpty { return requestAfterIO() }
+    } else if let stop = emulateMMIOSlowly(operand, &vcpu) {
+      return .stopped(stop)
     }
+    return finishMMIO(deadline, &vcpu)
+  }
+
+  /// Does the same with any instruction.
+  @inline(never)
+  private mutating func emulateMMIOSlowly<P: VMXProcessor>(
+    _ operand: OperandAccess, _ vcpu: inout LoadedVCPU<P>
+  ) -> GuestStop? {
+    let translation = vcpu.linearAddressTranslation(
+      physicalAddressWidth: cpuid.physicalAddressWidth, has1GBPages: cpuid.has1GBPages)
+    return switch vcpu.emulateMMIO(operand, on: &self, translation, in: machine.pointee.memory) {
+    case .done: nil
+    case .unsupported(let bytes): .unsupportedInstruction(bytes, guestPhysicalAddress: operand.address)
+    case .missingMemory(let address, let isWrite): .missingMemory(at: address, isWrite: isWrite)
+    }
+  }
+
+  /// What accesses to the local APIC and to the devices have caused.
+  ///
+  /// - Parameter deadline: that of the local APIC before.
+  @inline(never)
+  private mutating func finishMMIO<P: VMXProcessor>(
+    _ deadline: UInt64, _ vcpu: inout LoadedVCPU<P>
+  ) -> HostRequest? {
     if localAPIC.nextDeadline != deadline {
       if let request = finish(.deadlineChanged, &vcpu) { return request }
     }

@@ -34,20 +34,16 @@ extension LoadedVCPU {
   public func fetchInstruction<Memory: GuestPhysicalMemory>(
     _ translation: LinearAddressTranslation, in memory: Memory
   ) throws(MemoryFault) -> InstructionBytes {
-    let rip = vmcs[.guestRIP]
     // Nearly always; the rest is the same, for all cases.
-    if rip & 0xFFF <= 0xFF0, is64Bit, let address = translation.quickFetchAddress(rip, in: memory),
-      let low = memory.load(address, as: UInt64.self), let high = memory.load(address &+ 8, as: UInt64.self)
-    {
-      return InstructionBytes(low: low, high: high, count: InstructionBytes.limit)
-    }
-    return try fetchSlowly(translation, at: rip, in: memory)
+    if let bytes = fetchQuickly(physicalAddressWidth: translation.physicalAddressWidth, in: memory) { return bytes }
+    return try fetchSlowly(translation, in: memory)
   }
 
   @inline(never)
   private func fetchSlowly<Memory: GuestPhysicalMemory>(
-    _ translation: LinearAddressTranslation, at rip: UInt64, in memory: Memory
+    _ translation: LinearAddressTranslation, in memory: Memory
   ) throws(MemoryFault) -> InstructionBytes {
+    let rip = vmcs[.guestRIP]
     let code = codeOperand(translation)
     let linear = try code.linearAddress(of: rip, byteCount: 1, for: .fetch)
     let address = try code.physicalAddress(of: linear, for: .fetch, in: memory)

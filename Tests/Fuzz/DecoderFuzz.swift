@@ -156,9 +156,10 @@ private final class FuzzedGuest {
     let linear = input.element([target, nil, 0x2000])
     var device = EveryDevice(value: input.word(), coveredPage: 0x2000)
     let translation = vcpu.linearAddressTranslation(physicalAddressWidth: 39, has1GBPages: mode & 128 != 0)
-    _ = vcpu.emulateMMIO(
-      OperandAccess(address: target, linearAddress: linear, isWrite: input.byte() & 1 == 0), on: &device, translation,
-      in: memory)
+    let access = OperandAccess(address: target, linearAddress: linear, isWrite: input.byte() & 1 == 0)
+    if !vcpu.moveQuickly(access, on: &device, physicalAddressWidth: 39, in: memory) {
+      _ = vcpu.emulateMMIO(access, on: &device, translation, in: memory)
+    }
     _ = vcpu.prepareEvents(externalInterruptRequested: false)
     processor.clearTrace()
   }

@@ -174,8 +174,8 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     #expect(try #require(Instruction([0x48, 0x41, 0x89, 0x20])).memorySize == 4)
   }
 
-  @Test("A doubleword move is the same instruction to the whole decoder", arguments: 0..<8 as Range<UInt64>)
-  func doublewordMove(seed: UInt64) throws {
+  @Test("A plain move is the same instruction to the whole decoder", arguments: 0..<8 as Range<UInt64>)
+  func plainMove(seed: UInt64) throws {
     var random = RandomNumbers(seed: seed)
     var file = GuestRegisters()
     var count = 0
@@ -185,15 +185,20 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
       if start == 1 { bytes[0] = 0x40 | bytes[0] & 0xF }
       bytes[start] = [0x8B, 0x89, 0xC7][Int(random.next() % 3)]
       if bytes[start] == 0xC7 { bytes[start + 1] &= 0xC7 }
-      if random.chance(20) { (bytes[start + 1], bytes[start + 2]) = (bytes[start + 1] & 0x38 | 4, 0x25) }
+      if random.chance(30) {
+        // A SIB byte without an index: any base, or none.
+        bytes[start + 1] = bytes[start + 1] & 0xF8 | 4
+        bytes[start + 2] = bytes[start + 2] & 0xC7 | 0x20
+      }
       let cut = InstructionBytes(bytes).prefix(Int(random.next() % 16))
-      guard let move = DoublewordMove(cut) else { continue }
+      guard let move = PlainMove(cut) else { continue }
       count += 1
       let instruction = try #require(Instruction(bytes))
       let isSame =
-        instruction.operation == .mov && instruction.memorySize == 4 && instruction.isDestinationMemory == move.isStore
-        && instruction.length == move.length && instruction.length <= cut.count && instruction.memory.segment != .fs
-        && (move.immediate.map { $0 == instruction.immediate & 0xFFFF_FFFF }
+        instruction.operation == .mov && instruction.memorySize == move.byteCount
+        && instruction.isDestinationMemory == move.isStore && instruction.length == move.length
+        && instruction.length <= cut.count && instruction.memory.segment != .fs
+        && (move.immediate.map { $0 == instruction.immediate && instruction.source == .immediate }
           ?? (instruction.register == RegisterOperand(move.register)))
       #expect(isSame, "\(bytes)")
       withUnsafeMutablePointer(to: &file) { pointer in
@@ -204,6 +209,15 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     }
     #expect(count > 300)
   }
+
+  @Test(
+    "What compilers make of an access to a device is a plain move",
+    arguments: [
+      [0x8B, 0x08], [0x89, 0x48, 0x04], [0xC7, 0x80, 0, 1, 0, 0, 4, 3, 2, 1], [0x89, 0x0C, 0x25, 0x30, 0, 0, 0x40],
+      [0x8B, 0x04, 0x25, 0xF0, 0x80, 0x5F, 0xFF], [0x41, 0x8B, 0x04, 0x24], [0x48, 0x8B, 0x87, 0xF0, 0, 0, 0],
+      [0x4C, 0x89, 0x6D, 0x00], [0x48, 0xC7, 0x03, 1, 0, 0, 0],
+    ] as [[UInt8]])
+  func plainMoves(bytes: [UInt8]) { #expect(PlainMove(InstructionBytes(bytes))?.length == bytes.count) }
 
   @Test("The stack and strings use the address sizes that they have", arguments: [2, 4, 8])
   func stack(size: Int) throws {

@@ -40,6 +40,8 @@ struct PageDevice: MMIODevice {
 struct MMIOGuest {
   let guest: GuestOnModel
   var device = PageDevice()
+  /// Whether the last emulation was a quick one.
+  var movedQuickly = false
   static let code: UInt64 = 0x1000
   static let page: UInt64 = 0x4000_0000
   private static let tables: UInt64 = 0x8000
@@ -49,7 +51,11 @@ struct MMIOGuest {
     guest = try GuestOnModel()
     _ = IdentityPageTables.write(to: guest.memory, at: Self.tables)
     guest.vcpu.start(LinuxEntry(rip: Self.code, rsi: 0, rsp: 0x7000, cr3: Self.tables, gdtBase: 0, gdtLimit: 0))
-    guard !is64Bit else { return }
+    if !is64Bit { try leave64BitMode() }
+  }
+
+  /// Flat 32-bit code without paging.
+  func leave64BitMode() throws {
     try guest.vcpu.setRegister(.efer, to: 0)
     try guest.vcpu.setRegister(.cr0, to: 0x31)
     guest.vcpu.setDescriptor(
@@ -79,9 +85,27 @@ struct MMIOGuest {
     for (index, byte) in bytes.enumerated() { _ = guest.memory.store(byte, at: rip + UInt64(index)) }
     guest.processor.setContents(of: .guestRIP, to: rip)
     device.accesses = []
+    return emulate(OperandAccess(address: address, linearAddress: linear, isWrite: isWrite))
+  }
+
+  /// Emulates what is at RIP, quickly if that is possible.
+  mutating func emulate(_ access: OperandAccess) -> MMIOOutcome {
+    movedQuickly = guest.vcpu.moveQuickly(access, on: &device, physicalAddressWidth: 39, in: guest.memory)
+    return movedQuickly ? .done : emulateSlowly(access)
+  }
+
+  /// Emulates what is at RIP as any instruction.
+  mutating func emulateSlowly(_ access: OperandAccess) -> MMIOOutcome {
     let translation = guest.vcpu.linearAddressTranslation(physicalAddressWidth: 39, has1GBPages: false)
-    let access = OperandAccess(address: address, linearAddress: linear, isWrite: isWrite)
     return guest.vcpu.emulateMMIO(access, on: &device, translation, in: guest.memory)
+  }
+
+  /// Sets the accessed flags of what maps the code, which a processor that executes it has done.
+  func setAccessedFlags() {
+    for location in [Self.tables, Self.tables + 0x1000] {
+      _ = guest.memory.store((guest.memory.load(location, as: UInt64.self) ?? 0) | 0x20, at: location)
+    }
+    setPageDirectoryEntry(0) { $0 | 0x20 }
   }
 
   /// Changes the page-directory entry of the 2 MiB at `address`.
@@ -157,6 +181,99 @@ struct MMIOGuest {
       guest.registers.rcx = 0x1122_3344_5566_7788
       #expect(guest.emulate(bytes, at: accesses[0].address, linear: accesses[0].address) == .done)
       #expect(guest.device.accesses == accesses)
+    }
+  }
+
+  @Test("A quick move does what the emulation of any instruction does", arguments: 0..<8 as Range<UInt64>)
+  func quickMoves(seed: UInt64) throws {
+    var quick = try MMIOGuest()
+    var slow = try MMIOGuest()
+    for guest in [quick, slow] { guest.setAccessedFlags() }
+    var random = RandomNumbers(seed: seed)
+    var count = 0
+    for _ in 0..<200 {
+      var bytes = (0..<12).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+      bytes[0] = 0x40 | bytes[0] & 0xF
+      bytes[1] = [0x8B, 0x89, 0xC7][Int(random.next() % 3)]
+      if bytes[1] == 0xC7 { bytes[2] &= 0xC7 }
+      // Mostly without SIB byte, with a displacement of a byte or none.
+      if random.chance(80) { bytes[2] = bytes[2] & 0x7F }
+      let base = MMIOGuest.page + random.next() % 0x1000
+      let access = OperandAccess(
+        address: base, linearAddress: random.chance(50) ? base : nil, isWrite: random.chance(70))
+      let value = random.next()
+      let interruptibility = GuestInterruptibilityState(rawValue: UInt32(random.next() & 1))
+      let flags = RFLAGS(rawValue: 2 | (random.chance(20) ? 0x100 : 0))
+      for guest in [quick, slow] {
+        for (index, byte) in bytes.enumerated() {
+          _ = guest.guest.memory.store(byte, at: MMIOGuest.code + UInt64(index))
+        }
+        let file = RegisterFile(guest.guest.vcpu.registers)
+        for index in 0..<16 as Range<UInt8> { file[index] = base &+ UInt64(index) << 32 }
+        if let number = Instruction(bytes)?.memory.base {
+          let displacement = Instruction(bytes)?.memory.displacement ?? 0
+          file[number] = base &- displacement
+        }
+        guest.guest.processor.setContents(of: .guestRIP, to: MMIOGuest.code)
+        guest.guest.processor.setContents(of: .guestRFLAGS, to: flags)
+        guest.guest.processor.setContents(of: .guestInterruptibilityState, to: interruptibility)
+        guest.guest.processor.setContents(of: .guestPendingDebugExceptions, to: PendingDebugExceptions(rawValue: 0))
+      }
+      for index in 0..<4096 { quick.device.bytes[index] = UInt8(truncatingIfNeeded: value &+ UInt64(index)) }
+      slow.device.bytes = quick.device.bytes
+      (quick.device.accesses, slow.device.accesses) = ([], [])
+      guard quick.guest.vcpu.moveQuickly(access, on: &quick.device, physicalAddressWidth: 39, in: quick.guest.memory)
+      else {
+        #expect(quick.device.accesses.isEmpty && quick.rip == MMIOGuest.code)
+        continue
+      }
+      count += 1
+      #expect(slow.emulateSlowly(access) == .done)
+      #expect(quick.device.accesses == slow.device.accesses, "\(bytes)")
+      #expect(quick.device.bytes == slow.device.bytes)
+      let (file, other) = (RegisterFile(quick.guest.vcpu.registers), RegisterFile(slow.guest.vcpu.registers))
+      for index in 0..<16 as Range<UInt8> where index != 4 { #expect(file[index] == other[index], "\(bytes)") }
+      #expect(quick.rip == slow.rip && quick.rip != MMIOGuest.code)
+      #expect(
+        quick.guest.contents(.guestPendingDebugExceptions).rawValue
+          == slow.guest.contents(.guestPendingDebugExceptions).rawValue)
+      #expect(
+        quick.guest.contents(.guestInterruptibilityState).rawValue
+          == slow.guest.contents(.guestInterruptibilityState).rawValue)
+    }
+    #expect(count > 60)
+  }
+
+  @Test("What a quick move is not for is left to the emulation of any instruction, with nothing changed")
+  func notQuick() throws {
+    let move: [UInt8] = [0x8B, 0x08]
+    let cases: [(String, [UInt8], UInt64, (inout MMIOGuest) throws -> Void)] = [
+      ("nothing unusual", move, MMIOGuest.page, { _ in }),
+      ("another instruction", [0x03, 0x08], MMIOGuest.page, { _ in }),
+      ("another operand", move, MMIOGuest.page + 4, { _ in }),
+      ("the end of a page", move, MMIOGuest.page, { $0.guest.processor.setContents(of: .guestRIP, to: 0x1FF1) }),
+      ("a segment", [0x65, 0x8B, 0x08], MMIOGuest.page, { _ in }),
+      ("32-bit code", move, MMIOGuest.page, { try $0.leave64BitMode() }),
+      (
+        "5-level paging", move, MMIOGuest.page,
+        { $0.guest.processor.setContents(of: .guestCR4, to: CR4(rawValue: 0x1020)) }
+      ),
+      ("a page that was not accessed", move, MMIOGuest.page, { $0.setPageDirectoryEntry(0) { $0 & ~0x20 } }),
+      ("code that cannot be executed", move, MMIOGuest.page, { $0.setPageDirectoryEntry(0) { $0 | 1 << 63 } }),
+    ]
+    for (name, bytes, linear, change) in cases {
+      var guest = try MMIOGuest()
+      guest.setAccessedFlags()
+      guest.guest.processor.setContents(of: .guestRIP, to: MMIOGuest.code)
+      guest.registers.rax = MMIOGuest.page
+      try change(&guest)
+      let rip = guest.rip
+      for (index, byte) in bytes.enumerated() { _ = guest.guest.memory.store(byte, at: rip + UInt64(index)) }
+      let access = OperandAccess(address: linear, linearAddress: linear, isWrite: false)
+      let moved = guest.guest.vcpu.moveQuickly(
+        access, on: &guest.device, physicalAddressWidth: 39, in: guest.guest.memory)
+      let isUsual = name == cases[0].0
+      #expect(moved == isUsual && guest.device.accesses.isEmpty != isUsual && (guest.rip != rip) == isUsual, "\(name)")
     }
   }
 
@@ -248,7 +365,6 @@ struct MMIOGuest {
     for (index, byte) in ([0x8B, 0x08, 0x8B] as [UInt8]).enumerated() {
       #expect(guest.guest.memory.store(byte, at: 0x1_2FFD + UInt64(index)))
     }
-    let translation = guest.guest.vcpu.linearAddressTranslation(physicalAddressWidth: 39, has1GBPages: false)
     // The first ends with the page; of the last one the rest is there then, elsewhere.
     for (rip, exception) in [(0x40_0FFD, nil), (0x40_0FFE, [14, 0]), (0x40_0FFF, [14, 0]), (0x40_0FFF, nil)]
       as [(UInt64, [UInt32]?)]
@@ -259,7 +375,7 @@ struct MMIOGuest {
       }
       guest.guest.processor.setContents(of: .guestRIP, to: rip)
       let access = OperandAccess(address: MMIOGuest.page, linearAddress: MMIOGuest.page, isWrite: false)
-      #expect(guest.guest.vcpu.emulateMMIO(access, on: &guest.device, translation, in: guest.guest.memory) == .done)
+      #expect(guest.emulate(access) == .done)
       #expect(guest.exception() == exception)
       #expect(guest.rip == (exception == nil ? rip + 2 : rip))
     }

@@ -28,7 +28,10 @@ import VMCS
       state.isUserMode = numbers.next() & 1 == 0
       let address = numbers.next()
       let before = memory.bytes
-      guard let quick = state.quickFetchAddress(address, in: memory) else { continue }
+      let fetch = QuickFetch(
+        cr3: state.cr3, isUserMode: state.isUserMode, smep: state.cr4.smep,
+        physicalAddressWidth: state.physicalAddressWidth)
+      guard let quick = fetch.address(of: address, in: memory) else { continue }
       quickCount += 1
       #expect(state.translate(address, for: .fetch, in: memory) == .address(quick))
       #expect(memory.bytes == before)

@@ -13,6 +13,31 @@ public enum MMIOOutcome: Equatable, Sendable {
 }
 
 extension LoadedVCPU {
+  /// Executes the instruction at RIP in the guest's stead if that is quickly done: it is a `PlainMove` of 64-bit code,
+  /// its operand is what made the guest exit, and is whole.
+  ///
+  /// - Parameters:
+  ///   - access: the access that made the guest exit.
+  ///   - device: what is accessed.
+  ///   - physicalAddressWidth: the number of bits of a guest-physical address, as CPUID shows it.
+  ///   - memory: where code and paging structures are.
+  /// - Returns: false, with nothing changed, if `emulateMMIO` has to do it.
+  @inline(__always)
+  public mutating func moveQuickly<Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
+    _ access: OperandAccess, on device: inout Device, physicalAddressWidth: UInt8, in memory: Memory
+  ) -> Bool {
+    guard let bytes = fetchQuickly(physicalAddressWidth: physicalAddressWidth, in: memory),
+      let move = PlainMove(bytes)
+    else { return false }
+    let registers = RegisterFile(registers)
+    guard access.isWhole(byteCount: move.byteCount),
+      access.isAccess(toOperandAt: move.effectiveAddress(registers), isWrite: move.isStore)
+    else { return false }
+    move.execute(on: &device, at: access.address, registers)
+    advance(by: UInt32(truncatingIfNeeded: move.length))
+    return true
+  }
+
   /// Executes the instruction at RIP in the guest's stead, because it accesses a device.
   ///
   /// A repeated string instruction is executed up to 64 times; for the rest the guest executes it again, as after an
@@ -30,7 +55,6 @@ extension LoadedVCPU {
     do throws(MemoryFault) {
       let bytes = try fetchInstruction(translation, in: memory)
       let attributes = sizeAttributes
-      if attributes.is64Bit && moveQuickly(bytes, access, on: &device) { return .done }
       return try emulate(bytes, attributes, access, on: &device, translation, in: memory)
     } catch {
       switch error {
@@ -41,21 +65,6 @@ extension LoadedVCPU {
       }
       return .done
     }
-  }
-
-  /// Executes the instruction if it is a `DoublewordMove` and the exit is about its operand; otherwise false.
-  @inline(__always)
-  private mutating func moveQuickly<Device: MMIODevice & ~Copyable>(
-    _ bytes: InstructionBytes, _ access: OperandAccess, on device: inout Device
-  ) -> Bool {
-    guard let move = DoublewordMove(bytes) else { return false }
-    let registers = RegisterFile(registers)
-    guard access.isWhole(byteCount: 4),
-      access.isAccess(toOperandAt: move.effectiveAddress(registers), isWrite: move.isStore)
-    else { return false }
-    move.execute(on: &device, at: access.address, registers)
-    advance(by: UInt32(truncatingIfNeeded: move.length))
-    return true
   }
 
   @inline(never)

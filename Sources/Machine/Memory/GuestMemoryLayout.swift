@@ -19,6 +19,10 @@ public struct GuestMemoryLayout: Equatable, Sendable {
   @inlinable
   public static var holeEnd: UInt64 { 4 << 30 }
 
+  /// Whether a guest-physical address is in the hole for devices.
+  @inlinable
+  public static func isInHole(_ address: UInt64) -> Bool { address &- holeStart < holeEnd - holeStart }
+
   /// The amount of RAM below the hole, in bytes; it starts at address 0.
   @inlinable
   public var lowByteCount: UInt64 { min(byteCount, Self.holeStart) }
