@@ -187,6 +187,8 @@ extension VirtualProcessor {
     perform(effect)
     synchronize(&vcpu)
     attend()
+    // The I/O APIC may have answered an EOI, and an IPI may be to this processor, too.
+    if mailbox.hasPosted { isAttentive = true }
     if case .baseChanged = effect { return .deadlineChanged }
     return kicks.isEmpty ? nil : .kick
   }
