@@ -99,6 +99,8 @@ extension VirtualProcessor: MMIODevice {
     }
     synchronize(&vcpu)
     attend()
+    // A device, or an IPI, may have sent an interrupt to this processor.
+    if mailbox.hasPosted { isAttentive = true }
     return kicks.isEmpty ? requestAfterIO() : .kick
   }
 

@@ -37,6 +37,7 @@ extension LoadedVCPU {
   ///
   /// - Returns: nil if it is not an instruction's access to an operand, but to a paging structure, to code, or by the
   ///   delivery of an event.
+  @inline(__always)
   public func operandAccess(at address: UInt64, _ qualification: EPTViolationQualification) -> OperandAccess? {
     let isOperand =
       qualification.linearAddressValid && qualification.translatedAddressAccess && !qualification.fetch

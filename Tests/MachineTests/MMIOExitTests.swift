@@ -1,0 +1,107 @@
+import ProcessorModel
+import Testing
+import VMCS
+import VMX
+
+@testable import Machine
+
+/// A guest in 64-bit mode whose instructions access devices.
+private struct DeviceGuest {
+  let guest: GuestOnModel
+  static let code: UInt64 = 0x1000
+  private static let tables: UInt64 = 0x8000
+
+  /// A guest that takes interrupts.
+  init() throws {
+    guest = try GuestOnModel()
+    _ = IdentityPageTables.write(to: guest.memory, at: Self.tables)
+    guest.vcpu.start(LinuxEntry(rip: Self.code, rsi: 0, rsp: 0x7000, cr3: Self.tables, gdtBase: 0, gdtLimit: 0))
+    guest.vcpu.flags = RFLAGS(rawValue: 0x202)
+  }
+
+  /// The exit of `bytes`, executed with `value` in RCX and `address`, of a device, in RAX.
+  func exit(_ bytes: [UInt8], at address: UInt64, _ value: UInt64 = 0, isWrite: Bool) -> ScriptedExit {
+    var exit = ScriptedExit(.eptViolation, qualification: isWrite ? 0x182 : 0x181)
+    exit.guestPhysicalAddress = address
+    exit.guestLinearAddress = address
+    exit[.guestRIP] = Self.code
+    let memory = guest.memory
+    exit.guest = { registers, _ in
+      (registers.rax, registers.rcx) = (address, value)
+      for (index, byte) in bytes.enumerated() { _ = memory.store(byte, at: Self.code + UInt64(index)) }
+    }
+    return exit
+  }
+
+  /// MOV [RAX], ECX; or an ADD that the quick path does not know, where the register has been 0.
+  func store(_ value: UInt64, at address: UInt64, quickly: Bool = true) -> ScriptedExit {
+    exit([quickly ? 0x89 : 0x01, 0x08], at: address, value, isWrite: true)
+  }
+
+  /// MOV EDX, [RAX].
+  func load(_ address: UInt64) -> ScriptedExit { exit([0x8B, 0x10], at: address, isWrite: false) }
+}
+
+@Suite("Exits of instructions that access devices") struct MMIOExitTests {
+  private let select = IOAPIC.address
+  private let window = IOAPIC.address + 0x10
+  /// Line 9, with level, as vector 55H.
+  private let entry: UInt64 = 0x8055
+  private let entryIndex: UInt64 = 0x10 + 2 * 9
+
+  @Test("An active line that a store to the I/O APIC unmasks interrupts at once", arguments: [true, false])
+  func unmasking(quickly: Bool) throws {
+    let device = try DeviceGuest()
+    device.guest.machine.bus.setLine(9, true)
+    let mask: UInt64 = 1 << 16
+    let request = device.guest.run([
+      device.store(entryIndex, at: select), device.store(entry | mask, at: window),
+      // By ADD it is -10000H.
+      device.store(quickly ? entry : 0 &- mask, at: window, quickly: quickly),
+    ])
+    #expect(request.isEnd)
+    #expect(device.guest.entries.map(\.event) == [0, 0, 0, 0x8000_0055])
+  }
+
+  @Test("An active line interrupts again after EOI, through MMIO and in x2APIC mode", arguments: [false, true])
+  func endOfInterrupt(isX2APIC: Bool) throws {
+    let device = try DeviceGuest()
+    device.guest.machine.bus.setLine(9, true)
+    let end: ScriptedExit
+    var start: [ScriptedExit] = []
+    if isX2APIC {
+      start = [
+        .instruction(.wrmsr) { registers, _ in
+          (registers.rcx, registers.rax, registers.rdx) = (0x1B, 0xFEE0_0D00, 0)
+        }
+      ]
+      end = .instruction(.wrmsr) { registers, _ in (registers.rcx, registers.rax, registers.rdx) = (0x80B, 0, 0) }
+    } else {
+      end = device.store(0, at: LocalAPIC.usualAddress + 0xB0)
+    }
+    for exit in start { _ = device.guest.run(exit) }
+    let request = device.guest.run([
+      device.store(entryIndex, at: select), device.store(entry, at: window), end, .instruction(.cpuid),
+    ])
+    #expect(request.isEnd)
+    #expect(device.guest.entries.map(\.event) == [0, 0, 0x8000_0055, 0x8000_0055, 0])
+  }
+
+  @Test("The HPET's counter is read, and the local APIC's version, by what the quick path knows and what it does not")
+  func loads() throws {
+    let device = try DeviceGuest()
+    let guest = device.guest
+    for (bytes, address, value) in [
+      ([0x8B, 0x10], HPET.address, UInt64(HPET.eventTimerBlockID)),
+      ([0x48, 0x8B, 0x10], HPET.address, HPET.tickLength * 1_000_000 << 32 | UInt64(HPET.eventTimerBlockID)),
+      ([0x0F, 0xB7, 0x10], HPET.address, 0xA201), ([0x8B, 0x10], LocalAPIC.usualAddress + 0x30, 0x0105_0014),
+      ([0x8B, 0x10], IOAPIC.address + 0x20, 0), ([0x8B, 0x10], 0xF000_0000, 0xFFFF_FFFF),
+      ([0x48, 0x8B, 0x10], 0xF000_0000, ~0), ([0x8B, 0x10], 0x10_0000, 0xFFFF_FFFF),
+    ] as [([UInt8], UInt64, UInt64)] {
+      let request = guest.run(device.exit(bytes, at: address, isWrite: false))
+      #expect(request.isEnd)
+      #expect(guest.vcpu.registers.pointee.rdx == value, "\(bytes) \(address)")
+      #expect(guest.entries.last?.rip == DeviceGuest.code + UInt64(bytes.count))
+    }
+  }
+}
