@@ -65,7 +65,7 @@ public struct ExitReasonTreatment: Sendable {
 
   private init?(event number: UInt16) {
     switch number {
-    case 0: self.init(.reflected, "but an NMI is the host's, by which it interrupts the guest; a machine check stops the guest")
+    case 0: self.init(.reflected, "but an NMI is the host's, and a machine check stops the guest")
     case 1: self.init(.hostEvent, "the exit has acknowledged it")
     case 2: self.init(.guestStops, "the guest's processor shuts down")
     case 3: self.init(.guestStops, "the host's processor is being reset")

@@ -85,13 +85,14 @@ extension LoadedVCPU {
   /// the same value, so it is set again before each entry; it may be early by what one of its counts takes. A deadline
   /// that is farther away than the timer counts exits before. An NMI of the host's that came before is not lost: the
   /// exit then comes at once.
-  @inlinable @inline(__always)
-  public func setPreemptionTimer(until deadline: UInt64) {
+  @inlinable @inline(never)
+  public mutating func setPreemptionTimer(until deadline: UInt64) {
+    // Inlined, it would make the run loop too large for the compiler to inline what every exit passes through.
     guard options.contains(.activateVMXPreemptionTimer) else { return }
     let now = state.processor.timestampCounter
     let rate = UInt64(state.settings.capabilities.misc.preemptionTimerRate)
-    let ticks = deadline > now ? deadline - now : 0
-    let counts = (ticks &>> rate) + (ticks & ((1 &<< rate) - 1) == 0 ? 0 : 1)
+    let ticks = max(deadline, now) &- now
+    let counts = (ticks &>> rate) &+ (ticks & ((1 &<< rate) &- 1) == 0 ? 0 : 1)
     vmcs[.vmxPreemptionTimerValue] = UInt32(clamping: counts)
     if state.hostNMI.hasCome { vmcs[.vmxPreemptionTimerValue] = 0 }
   }
@@ -103,5 +104,5 @@ extension LoadedVCPU {
   ///
   /// The VMX-preemption timer may be at 0 for one of them, so it has to be set before the next entry.
   @inlinable @inline(__always)
-  public func beginAfterHostNMI() { state.hostNMI.clear() }
+  public mutating func beginAfterHostNMI() { state.hostNMI.clear() }
 }

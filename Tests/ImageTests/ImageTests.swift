@@ -94,6 +94,12 @@ struct ImageTests {
     #expect(found.isSuperset(of: ["vmxon", "vmclear", "vmptrld", "vmlaunch", "vmresume", "vmread", "vmwrite"]))
   }
 
+  @Test("What every VM exit passes through is part of the run loop, not called: the compiler has a limit for that")
+  func inlining() {
+    #expect(image.symbols.keys.contains { $0.contains("VirtualProcessorV3run") })
+    #expect(image.symbols.keys.filter { $0.contains("LoadedVCPUV3run") } == [])
+  }
+
   @Test("Text cannot be written, data not executed") func segmentRights() {
     #expect(image.segments.map(\.isExecutable) == [true, false, false])
     #expect(image.segments.map(\.isWritable) == [false, false, true])

@@ -145,8 +145,8 @@ extension FailingValues {
       "guest.activity-state.supported", .long, .guestActivityState, "1:0", failing: "31:2",
       without: forget(.ia32VMXMISC)),
     values(
-      "guest.activity-state.supported", .long, .guestActivityState, of: 0...9, 4...9, "unknown", undecidable: [1, 2, 3],
-      setUp: forget(.ia32VMXMISC)),
+      "guest.activity-state.supported", .long, .guestActivityState, of: 0...9, 4...9, "unknown",
+      undecidable: [1, 2, 3], setUp: forget(.ia32VMXMISC)),
     values(
       "guest.activity-state.injected-event", .long, .guestActivityState, of: 0...3, [], undecidable: [1, 2, 3],
       setUp: forget(event)),

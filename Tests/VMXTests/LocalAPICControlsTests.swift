@@ -164,7 +164,7 @@ extension OptionalControls {
     var configuration = ProcessorModel.Configuration.everything
     configuration.misc = configuration.misc & ~0x1F | rate
     let fixture = try fixture(configuration, wanting: .activateVMXPreemptionTimer)
-    let vcpu = fixture.makeLoadedVCPU()
+    var vcpu = fixture.makeLoadedVCPU()
     for distance in [0, 1, 1000, 1 << 20, 1 << 36, 1 << 62] as [UInt64] {
       let before = fixture.processor.timestampCounter
       vcpu.setPreemptionTimer(until: before + distance)
@@ -180,10 +180,10 @@ extension OptionalControls {
     #expect(fixture.contents(.vmxPreemptionTimerValue) == .max)
   }
 
-  @Test("An NMI of the host's that came before the preemption timer is set makes the guest exit at once, until it is taken")
+  @Test("An NMI of the host's that came before the preemption timer is set makes the guest exit at once")
   func hostNMI() throws {
     let fixture = try fixture(wanting: .activateVMXPreemptionTimer)
-    let vcpu = fixture.makeLoadedVCPU()
+    var vcpu = fixture.makeLoadedVCPU()
     let flag = vcpu.hostNMI
     #expect(fixture.contents(.vmxPreemptionTimerValue) == .max && !flag.hasCome)
     for deadline in [UInt64.max, 0, 1 << 40] {
