@@ -36,8 +36,8 @@ public struct Boot: Sendable {
   public var processorCount: Int
   /// Whether the guest's local APICs have x2APIC mode.
   public var hasX2APIC = true
-  /// The optional controls that Skep uses where the processor has them: posted interrupts are not among them.
-  public var optionalControls = OptionalControls.all.subtracting(.processPostedInterrupts)
+  /// The optional controls that Skep uses where the processor has them.
+  public var optionalControls = OptionalControls.all
   /// Whether Skep counts exits, VMREADs, VMWRITEs and instructions.
   public var isMetered: Bool
   /// Whether Skep maps guest memory page by page when it is first touched, instead of all at the start.

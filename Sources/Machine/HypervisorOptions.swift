@@ -13,7 +13,7 @@ public struct HypervisorOptions {
   /// Whether the guest's local APICs have x2APIC mode.
   public private(set) var hasX2APIC = true
   /// The controls that help with the local APIC and its timer, to be used where the processor has them.
-  public private(set) var optionalControls = OptionalControls.all.subtracting(.processPostedInterrupts)
+  public private(set) var optionalControls = OptionalControls.all
   /// Whether to count what each exit costs.
   public private(set) var isMetered = false
   /// Whether guest memory is mapped by 4 KiB pages when it is first touched, instead of all at the start.

@@ -213,7 +213,8 @@ extension VirtualProcessor {
     if hasVector, targets.remove(ProcessorSet(index)) != nil {
       localAPIC.accept(vector: message.vector, isLevelTriggered: false)
     }
-    kicks.formUnion(machine.pointee.mailboxes.post(message, to: targets).subtracting(ProcessorSet(index)))
+    kicks.formUnion(machine.pointee.mailboxes.post(message, to: targets))
+    kicks.subtract(ProcessorSet(index))
     if targets.contains(ProcessorSet(index)) { isAttentive = true }
   }
 
@@ -228,9 +229,9 @@ extension VirtualProcessor {
       if targets.contains(ProcessorSet(index)) { isAttentive = true }
     }
     // The 8259As' INTR is wired to LINT0 of every processor.
-    if machine.pointee.bus.takeInterruptRise() { kicks.formUnion(machine.pointee.mailboxes.all) }
+    if machine.pointee.bus.takeInterruptRise() { kicks.exits.formUnion(machine.pointee.mailboxes.all) }
     if machine.pointee.bus.interruptPending { isAttentive = true }
-    kicks.remove(ProcessorSet(index))
+    kicks.subtract(ProcessorSet(index))
   }
 
   // MARK: The host's
@@ -254,9 +255,9 @@ extension VirtualProcessor {
   }
 
   /// The processors that have to be kicked, once: by an interrupt of the host's that makes them leave their guest, or
-  /// their halt.
-  public mutating func takeKicks() -> ProcessorSet {
-    defer { kicks = [] }
+  /// their halt, or by the posted-interrupt notification vector.
+  public mutating func takeKicks() -> ProcessorKicks {
+    defer { kicks = ProcessorKicks() }
     return kicks
   }
 }

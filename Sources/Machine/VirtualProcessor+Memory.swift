@@ -113,7 +113,7 @@ extension VirtualProcessor: MMIODevice {
     guard !machine.pointee.isAPICAccessPageRetired else { return }
     machine.pointee.isAPICAccessPageRetired = true
     try? machine.pointee.tables.unmap(LocalAPIC.usualAddress..<LocalAPIC.usualAddress + 4096)
-    kicks.formUnion(machine.pointee.mailboxes.all.subtracting(ProcessorSet(index)))
+    kicks.exits.formUnion(machine.pointee.mailboxes.all.subtracting(ProcessorSet(index)))
   }
 
   // MARK: MMIODevice

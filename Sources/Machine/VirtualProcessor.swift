@@ -30,7 +30,7 @@ public struct VirtualProcessor: ~Copyable {
   /// interrupts than it can take still executes instructions.
   @usableFromInline var earliestExpiry: UInt64 = 0
   /// The processors that have to be kicked.
-  @usableFromInline var kicks: ProcessorSet = []
+  @usableFromInline var kicks = ProcessorKicks()
   /// The host's time-stamp counter, for the accesses of an instruction that is emulated.
   var now: UInt64 = 0
   /// Why the guest stops, found out when posted events were taken.

@@ -25,6 +25,17 @@ public final class ProcessorModel: @unchecked Sendable {
   public var onFault: ((ModelFault) -> Void)?
   /// What the guest does, oldest first; each VM entry that succeeds takes one away.
   public var script: [ScriptedExit] = []
+  /// What the guest executes in place of `script`.
+  public var program: GuestProgram?
+  /// The external interrupts that wait, or are in service.
+  ///
+  /// Only a `program` is interrupted.
+  public var externalInterrupts = ExternalInterrupts()
+  /// The order of the steps of "Posted-Interrupt Processing": the SDM's, unless a test wants a processor that is wrong.
+  public var postedInterruptSteps = PostedInterruptProcessing.steps
+  /// Called where other processors may have done something: before a VM entry, before each step of a `program`, and after
+  /// its VM exit.
+  public var onStep: (() -> Void)?
   /// Whether VM entries check the fields of the VMCS; if not, they make only the basic VM-entry checks.
   public var checksFields = true
   /// The check that made the last VM entry fail; nil if that entry did not fail by a check.

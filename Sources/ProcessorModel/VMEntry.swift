@@ -4,6 +4,7 @@ import VMCS
 extension ProcessorModel {
   /// Executes VMLAUNCH or VMRESUME, then what the script says, up to the VM exit.
   public func enter(_ registers: UnsafeMutablePointer<GuestRegisters>, resume: Bool) -> VMXOutcome {
+    if program != nil { onStep?() }
     let result = entryResult(resume: resume)
     guard case .exit(let failure) = result, let current else {
       let outcome: VMXOutcome = if case .instructionFailed(let outcome) = result { outcome } else { .failInvalid }
@@ -13,6 +14,10 @@ extension ProcessorModel {
     record(resume ? .vmresume : .vmlaunch)
     if let failure {
       failEntry(current, failure.reason, failure.qualification)
+    } else if program != nil {
+      current.launchState = .launched
+      end(runProgram(current), current)
+      onStep?()
     } else if script.isEmpty {
       fault(.scriptExhausted)
       return .failInvalid
@@ -54,6 +59,11 @@ extension ProcessorModel {
   ) {
     deliverEvent(vmcs, isInterrupted: exit.idtVectoringInformation?.valid ?? false)
     exit.guest?(&registers.pointee, self)
+    end(exit, vmcs)
+  }
+
+  /// What a VM exit does.
+  private func end(_ exit: ScriptedExit, _ vmcs: VMCSStorage) {
     record(.vmExit(exit.reason))
     checkPossible(exit, vmcs)
     recordExitInformation(exit, vmcs)
@@ -62,7 +72,7 @@ extension ProcessorModel {
   }
 
   /// SDM, "Event Injection": what delivering the event changes in the guest's non-register state.
-  private func deliverEvent(_ vmcs: VMCSStorage, isInterrupted: Bool) {
+  func deliverEvent(_ vmcs: VMCSStorage, isInterrupted: Bool) {
     let event = vmcs[.vmEntryInterruptionInformation]
     guard event.valid, event.type != .otherEvent else { return }
     vmcs[.guestActivityState] = .active

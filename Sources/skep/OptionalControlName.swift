@@ -8,6 +8,7 @@ enum OptionalControlName: String, CaseIterable, ExpressibleByArgument {
   case virtualizeX2APICMode = "virtualize-x2apic-mode"
   case apicRegisterVirtualization = "apic-register-virtualization"
   case virtualInterruptDelivery = "virtual-interrupt-delivery"
+  case processPostedInterrupts = "process-posted-interrupts"
   case activateVMXPreemptionTimer = "activate-vmx-preemption-timer"
 
   /// The control.
@@ -18,6 +19,7 @@ enum OptionalControlName: String, CaseIterable, ExpressibleByArgument {
     case .virtualizeX2APICMode: .virtualizeX2APICMode
     case .apicRegisterVirtualization: .apicRegisterVirtualization
     case .virtualInterruptDelivery: .virtualInterruptDelivery
+    case .processPostedInterrupts: .processPostedInterrupts
     case .activateVMXPreemptionTimer: .activateVMXPreemptionTimer
     }
   }

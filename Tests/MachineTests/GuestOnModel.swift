@@ -34,6 +34,8 @@ final class GuestOnModel {
   static let memorySize = 1 << 20
   /// The vector that ends a script: an interrupt of the host's.
   static let endVector: UInt8 = 0xEF
+  /// The host's vector that notifies of posted interrupts.
+  static let notificationVector: UInt8 = 0xE3
 
   /// Makes a guest after power-up; its extended page tables are empty, in `pages` pages.
   init(
@@ -59,10 +61,12 @@ final class GuestOnModel {
     guard let tables = ExtendedPageTables(in: pool.takeRest(), capabilities: support.capabilities.eptAndVPID) else {
       throw OutOfPages()
     }
-    let settings = VCPUSettings(
+    var settings = VCPUSettings(
       capabilities: support.capabilities, controls: support.controls, options: support.options,
       supportedCR4: cpuid.supportedCR4,
       eptPointer: tables.pointer, vpid: 1, tscOffset: 0)
+    let mailboxes = ProcessorMailboxes(in: shared.pointer, at: shared.address, count: 1)
+    settings.takePostedInterrupts(from: mailboxes, of: 0, notifiedBy: Self.notificationVector, at: 0)
     let queue = processor.memory.allocatePages()
     machinePointer = .allocate(capacity: 1)
     machinePointer.initialize(
@@ -74,7 +78,7 @@ final class GuestOnModel {
           startingAt: CalendarTime(year: 2026, month: 1, day: 1, hour: 0, minute: 0, second: 0),
           memorySize: UInt64(Self.memorySize)),
         clock: MachineClock(start: 0, frequency: 1_000_000_000),
-        mailboxes: ProcessorMailboxes(in: shared.pointer, count: 1), apicAccessPage: shared.address))
+        mailboxes: mailboxes, apicAccessPage: shared.address))
     machinePointer.pointee.armedDeadline = machinePointer.pointee.bus.nextDeadline
     machinePointer.pointee.isOutputDraining = true
     let host = HostState(

@@ -122,6 +122,13 @@ public struct InterruptMessage: Equatable, Sendable {
     destination == 0xFF ? ~0 : UInt32(destination)
   }
 
+  /// Whether PIR takes it: an edge-triggered interrupt whose vector is no error.
+  ///
+  /// The processor that takes PIR sets bits of IRR, and nothing else.
+  var isForPIR: Bool {
+    (deliveryMode == .fixed || deliveryMode == .lowestPriority) && !isLevelTriggered && vector >= 16
+  }
+
   /// Whether the message is for the local APIC of `identity`.
   ///
   /// One that software has disabled takes everything but interrupts with a vector, and ExtINT. Of those that match a

@@ -10,6 +10,9 @@ import Synchronization
 /// takes ON, or the events, before the requests, so none is left behind without a kick. It may find ON with an empty
 /// PIR: that the requests were taken before.
 ///
+/// With "process posted interrupts" there is an NV, and who sets ON sends that vector in place of a kick. The processor
+/// that runs the guest then takes ON and PIR itself, in the same order; the owner does only before it enters the guest.
+///
 /// To halt, the owner disables its interrupts, drains, and if there is nothing to do halts in the instruction that
 /// enables them: a kick that comes between ends the halt.
 @frozen
@@ -57,6 +60,9 @@ public struct PostedInterruptDescriptor: @unchecked Sendable {
     let fields = UInt64(vector) << 16 | UInt64(destination) << 32
     _ = words[Word.control].bitwiseOr(fields, ordering: .sequentiallyConsistent)
   }
+
+  /// Whether the processor takes edge-triggered interrupts by itself when it is notified: there is an NV.
+  var hasNotificationVector: Bool { words[Word.control].load(ordering: .relaxed) & 0xFF_0000 != 0 }
 
   /// Says whether edge-triggered interrupts are posted without a kick: SN.
   ///
@@ -139,7 +145,7 @@ public struct PostedInterruptDescriptor: @unchecked Sendable {
   /// - Returns: whether the caller has to kick the owner.
   public func post(_ message: InterruptMessage) -> Bool {
     switch message.deliveryMode {
-    case .fixed, .lowestPriority: post(vector: message.vector, isLevelTriggered: message.isLevelTriggered)
+    case .fixed, .lowestPriority: post(vector: message.vector, isLevelTriggered: !message.isForPIR)
     case .smi: false
     case .nmi: post(.nmi)
     case .initialize: post(.initialize)

@@ -1,15 +1,21 @@
+import VMCS
+
 /// Where interrupts for each of a machine's virtual processors are left.
 public struct ProcessorMailboxes: @unchecked Sendable {
   private let memory: UnsafeMutableRawPointer
+  private let address: PhysicalAddress
   /// The number of processors, 1 to 64.
   public let count: Int
 
   /// The mailboxes of `count` processors.
   ///
-  /// - Parameter memory: ``PostedInterruptDescriptor/byteCount`` bytes for each, aligned to 64, that outlive them. They
-  ///   are made empty.
-  public init(in memory: UnsafeMutableRawPointer, count: Int) {
+  /// - Parameters:
+  ///   - memory: ``PostedInterruptDescriptor/byteCount`` bytes for each, aligned to 64, that outlive them. They are made
+  ///     empty.
+  ///   - address: the physical address of `memory`.
+  public init(in memory: UnsafeMutableRawPointer, at address: PhysicalAddress, count: Int) {
     self.memory = memory
+    self.address = address
     self.count = count
     for index in 0..<count { self[index].clear() }
   }
@@ -17,6 +23,11 @@ public struct ProcessorMailboxes: @unchecked Sendable {
   /// The mailbox of the processor with `index`.
   public subscript(index: Int) -> PostedInterruptDescriptor {
     PostedInterruptDescriptor(at: memory + index * PostedInterruptDescriptor.byteCount)
+  }
+
+  /// The physical address of the mailbox of the processor with `index`, aligned to 64 bytes.
+  public func address(of index: Int) -> PhysicalAddress {
+    PhysicalAddress(address.rawValue + UInt64(index * PostedInterruptDescriptor.byteCount))
   }
 
   /// All processors.
@@ -37,12 +48,17 @@ public struct ProcessorMailboxes: @unchecked Sendable {
     return targets
   }
 
-  /// Posts a message to each of `targets`; the processors that have to be kicked.
-  public func post(_ message: InterruptMessage, to targets: ProcessorSet) -> ProcessorSet {
+  /// Posts a message to each of `targets`; the processors that have to be told.
+  public func post(_ message: InterruptMessage, to targets: ProcessorSet) -> ProcessorKicks {
     var rest = targets
-    var kicks: ProcessorSet = []
+    var kicks = ProcessorKicks()
     while let index = rest.popFirst() {
-      if self[index].post(message) { kicks.insert(ProcessorSet(index)) }
+      guard self[index].post(message) else { continue }
+      if message.isForPIR && self[index].hasNotificationVector {
+        kicks.notifications.insert(ProcessorSet(index))
+      } else {
+        kicks.exits.insert(ProcessorSet(index))
+      }
     }
     return kicks
   }
