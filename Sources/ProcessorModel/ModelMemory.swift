@@ -1,5 +1,11 @@
 import VMCS
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// The physical memory that one or more processors share, and the VMCSs that they keep in it.
 ///
 /// Memory exists where pages were allocated or mapped. Elsewhere reads give all ones, as from a bus without a device.
@@ -31,7 +37,7 @@ public final class ModelMemory: @unchecked Sendable {
   public func allocatePages(_ count: Int = 1) -> (pointer: UnsafeMutableRawPointer, address: PhysicalAddress) {
     let byteCount = count * Self.pageSize
     let pointer = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: Self.pageSize)
-    pointer.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+    memset(pointer, 0, byteCount)
     let address = nextAddress
     nextAddress += UInt64(byteCount)
     mappings.append(Mapping(start: address, byteCount: byteCount, pointer: pointer, isOwned: true))
