@@ -38,8 +38,11 @@ final class GuestOnModel {
   static let notificationVector: UInt8 = 0xE3
 
   /// Makes a guest after power-up; its extended page tables are empty, in `pages` pages.
+  ///
+  /// It is the first processor of its machine; of the others there are the mailboxes alone.
   init(
-    _ configuration: ProcessorModel.Configuration = .skylakeX, pages: Int = 16, options: OptionalControls = []
+    _ configuration: ProcessorModel.Configuration = .skylakeX, pages: Int = 16, options: OptionalControls = [],
+    processorCount: Int = 1
   ) throws {
     processor = ProcessorModel(configuration)
     processor.cr4 |= configuration.cr4Fixed1 & 1 << 18
@@ -65,7 +68,7 @@ final class GuestOnModel {
       capabilities: support.capabilities, controls: support.controls, options: support.options,
       supportedCR4: cpuid.supportedCR4,
       eptPointer: tables.pointer, vpid: 1, tscOffset: 0)
-    let mailboxes = ProcessorMailboxes(in: shared.pointer, at: shared.address, count: 1)
+    let mailboxes = ProcessorMailboxes(in: shared.pointer, at: shared.address, count: processorCount)
     settings.takePostedInterrupts(from: mailboxes, of: 0, notifiedBy: Self.notificationVector, at: 0)
     let queue = processor.memory.allocatePages()
     machinePointer = .allocate(capacity: 1)

@@ -27,6 +27,9 @@ package enum HostVector {
   /// From another processor, to make this one leave HLT or its guest.
   package static var kick: UInt8 { 0x42 }
   package static var intervalTimer: UInt8 { 0x43 }
+  /// The posted-interrupt notification vector: from another processor, to make this one take what was posted for the
+  /// guest that it runs, or leave HLT.
+  package static var postedInterrupts: UInt8 { 0x44 }
   package static var spurious: UInt8 { 0xFF }
 }
 

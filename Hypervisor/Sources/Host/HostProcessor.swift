@@ -41,6 +41,14 @@ package struct HostProcessor: Equatable {
       slot.pointee.hostNMI == nil ? .fixed(vector: HostVector.kick) : .nmi, to: slot.pointee.apicID)
   }
 
+  /// Sends it the posted-interrupt notification vector, which makes it leave HLT, but no guest that takes posted
+  /// interrupts.
+  ///
+  /// If it is in neither, the interrupt waits for the next HLT or stay in the guest.
+  package func notifyOfPostedInterrupts() {
+    LocalAPIC.send(.fixed(vector: HostVector.postedInterrupts), to: HostProcessors.slot(self).pointee.apicID)
+  }
+
   /// From now on NMIs make this processor, the current one, leave its guest or `halt_unless`.
   ///
   /// Its current VMCS is that of the vCPU to which `flag` belongs, and stays it.

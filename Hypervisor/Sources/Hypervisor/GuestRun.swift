@@ -131,6 +131,10 @@ private func runProcessor<P: VMXProcessor>(
     supportedCR4: cpuid.supportedCR4, eptPointer: guest.pointee.eptPointer, vpid: UInt16(index + 1),
     tscOffset: guest.pointee.tscOffset)
   settings.apicAccessAddress = guest.pointee.apicAccessPage
+  // NDST has the APIC ID of xAPIC mode in bits 15:8.
+  settings.takePostedInterrupts(
+    from: guest.pointee.machine.pointee.mailboxes, of: index, notifiedBy: HostVector.postedInterrupts,
+    at: UInt32(Host.LocalAPIC.identifier) << 8)
   MSRBitmap(in: memory.vcpu.msrBitmaps).allowPassThrough(with: support.controls)
   let hostProcessor = HostProcessor.current
   let host = HostState(

@@ -70,10 +70,11 @@ private func serveDevices(_ processor: inout VirtualProcessor, _ guest: UnsafeMu
   kick(processor.takeKicks())
 }
 
-/// Interrupts the host processors of `processors`.
-private func kick(_ processors: ProcessorSet) {
-  var rest = processors
-  while let index = rest.popFirst() { HostProcessor(index: index).kick() }
+/// Interrupts the host processors of `kicks`.
+private func kick(_ kicks: ProcessorKicks) {
+  var kicks = kicks
+  while let index = kicks.exits.popFirst() { HostProcessor(index: index).kick() }
+  while let index = kicks.notifications.popFirst() { HostProcessor(index: index).notifyOfPostedInterrupts() }
 }
 
 /// Another processor has stopped the guest: this one does nothing any more.

@@ -100,7 +100,8 @@ private func runGuest(
         transmitStorage: output, startingAt: calendarTime(), memorySize: memory.layout.lowByteCount,
         processorCount: UInt16(count)),
       clock: MachineClock(start: start, frequency: hostClock.timestampFrequency),
-      mailboxes: ProcessorMailboxes(in: mailboxes.pointer, count: count), apicAccessPage: apicAccessPage.address))
+      mailboxes: ProcessorMailboxes(in: mailboxes.pointer, at: mailboxes.address, count: count),
+      apicAccessPage: apicAccessPage.address))
   // Two pages: the console's buffer alone is one.
   let run = runPages.pointer.bindMemory(to: GuestRun.self, capacity: 1)
   run.initialize(

@@ -53,8 +53,10 @@ import Testing
             for vector in vectors {
               let isLevelTriggered = vector % 3 == 0
               let message = InterruptMessage(destination: 0, vector: vector, isLevelTriggered: isLevelTriggered)
-              #expect(descriptor.post(message) == isFirst[isLevelTriggered ? 1 : 0])
-              isFirst[isLevelTriggered ? 1 : 0] = false
+              // The error that a vector below 16 is has no place in PIR.
+              let channel = isLevelTriggered || vector < 16 ? 1 : 0
+              #expect(descriptor.post(message) == isFirst[channel])
+              isFirst[channel] = false
               direct.accept(vector: vector, isLevelTriggered: isLevelTriggered)
             }
             #expect(descriptor.hasPosted == !vectors.isEmpty)

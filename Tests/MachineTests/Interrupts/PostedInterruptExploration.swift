@@ -78,8 +78,7 @@ final class PostedInterruptExploration {
 
   init(_ program: GuestProgram, _ posts: [[PostingSender.Post]], mistake: PostingMistake? = nil) throws {
     self.mistake = mistake
-    guest = try GuestOnModel(
-      options: [.useTPRShadow, .apicRegisterVirtualization, .virtualInterruptDelivery, .processPostedInterrupts])
+    guest = try GuestOnModel(options: .all)
     descriptor = guest.machine.mailboxes[0]
     page = guest.vcpu.virtualAPICPage
     words = guest.processor.memory.pointer(

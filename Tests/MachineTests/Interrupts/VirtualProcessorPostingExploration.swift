@@ -3,6 +3,17 @@ import VMCS
 
 @testable import Machine
 
+extension ProcessorAccess {
+  /// Whether it is the same in each run, whatever the time.
+  fileprivate var isTimeless: Bool {
+    switch self {
+    case .read(.timestampCounter, _): false
+    case .vmwrite(let field, _): field != VMCSField.vmxPreemptionTimerValue.encoding
+    default: true
+    }
+  }
+}
+
 /// A running `VirtualProcessor` that interrupts are posted to, in every order of their steps and its own.
 ///
 /// The same guest is run again and again, each time with another choice of whose step is next. Others have their turn
@@ -16,8 +27,6 @@ final class VirtualProcessorPostingExploration {
   private(set) var wrongDeliveries: Set<GuestProgram.Delivery> = []
   /// Why guests have been stopped.
   private(set) var stops: [String] = []
-  /// How often the guest was run.
-  private(set) var runCount = 0
 
   /// What the virtual processor was when it was last told to run.
   private struct Software: Hashable {
@@ -50,7 +59,6 @@ final class VirtualProcessorPostingExploration {
     self.program = program
     self.posts = posts
     while let choices = waiting.popLast() {
-      runCount += 1
       try Run(self, choices).finish()
     }
     var known: [Place: UInt64] = [:]
@@ -159,7 +167,8 @@ final class VirtualProcessorPostingExploration {
         exploration.wrongDeliveries.insert(delivery)
       }
       while true {
-        let place = Place(software: software, accesses: processor.trace.accesses, isHalted: isHalted, state: state)
+        let place = Place(
+          software: software, accesses: processor.trace.accesses.filter(\.isTimeless), isHalted: isHalted, state: state)
         let choice = choose(at: place)
         if choice == 0 { return }
         if let vector = state.senders[choice - 1].advance(descriptor) { processor.externalInterrupts.request(vector) }
