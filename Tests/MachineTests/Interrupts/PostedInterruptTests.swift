@@ -95,10 +95,10 @@ private let scenarios: [Scenario] = [
     ofVirtualProcessor: 20),
   Scenario(
     "a level and an edge, exiting", [.sti, .cpuid, .awaitInterrupts(2)], posts: [[level(0x91)], [edge(0xA2)]],
-    interleavings: 153_591, ofVirtualProcessor: 160_892),
+    interleavings: 153_591, ofVirtualProcessor: 179_480),
   Scenario(
     "a level and an edge, halting", [.sti, .hlt], posts: [[level(0x91)], [edge(0x92)]], interleavings: 8_539_899,
-    ofVirtualProcessor: 808_505),
+    ofVirtualProcessor: 774_185),
 ]
 
 @Suite struct PostedInterruptTests {
