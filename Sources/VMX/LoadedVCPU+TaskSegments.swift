@@ -156,7 +156,7 @@ extension LoadedVCPU {
   }
 
   /// Puts `entry` into `segment`, and marks it accessed where it is from.
-  private mutating func load<Memory>(
+  mutating func load<Memory>(
     _ segment: GuestSegment, _ selector: UInt16, _ entry: SegmentDescriptor, _ memory: SystemMemory<Memory>
   ) throws(MemoryFault) {
     let accessed: UInt64 = 1 << 40
@@ -168,7 +168,7 @@ extension LoadedVCPU {
     setDescriptor(segment, to: SegmentDescriptor(rawValue: entry.rawValue | accessed).descriptor)
   }
 
-  private static var unusable: GuestDescriptor {
+  static var unusable: GuestDescriptor {
     GuestDescriptor(base: 0, limit: 0, accessRights: SegmentAccessRights(rawValue: 1 << 16))
   }
 }

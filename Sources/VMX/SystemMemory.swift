@@ -3,8 +3,8 @@ import VMCS
 /// The guest's linear memory, for what the processor reads and writes there for itself: task-state segments and descriptor
 /// tables.
 ///
-/// SDM, "Access Rights": these are implicit supervisor-mode accesses, whatever CPL and RFLAGS.AC are. Addresses have 32
-/// bits: there are no task switches in IA-32e mode.
+/// SDM, "Access Rights": these are implicit supervisor-mode accesses, whatever CPL and RFLAGS.AC are. Outside IA-32e mode
+/// addresses have 32 bits.
 struct SystemMemory<Memory: GuestPhysicalMemory> {
   private var translation: LinearAddressTranslation
   private let memory: Memory
@@ -54,7 +54,7 @@ struct SystemMemory<Memory: GuestPhysicalMemory> {
   }
 
   private func physicalAddress(_ address: UInt64, for access: LinearAccess) throws(MemoryFault) -> UInt64 {
-    let linear = address & 0xFFFF_FFFF
+    let linear = translation.efer.lma ? address : address & 0xFFFF_FFFF
     switch translation.translate(linear, for: access, in: memory) {
     case .address(let location): return location
     case .pageFault(let code): throw .pageFault(linearAddress: linear, code)

@@ -11,6 +11,7 @@ struct ArithmeticResult {
   static var carry: UInt64 { 1 << 0 }
   private static var auxiliary: UInt64 { 1 << 4 }
   static var zero: UInt64 { 1 << 6 }
+  static var overflow: UInt64 { 1 << 11 }
   /// CF, PF, AF, ZF, SF and OF.
   static var allFlags: UInt64 { 0x8D5 }
 
@@ -30,6 +31,12 @@ struct ArithmeticResult {
 
   /// The result of a logical operation, which clears CF and OF; AF, which is undefined, is cleared, too.
   static func logical(_ value: UInt64, size: Int) -> Self { Self(value, carries: 0, overflows: 0, size) }
+
+  /// The result of a shift, with CF and OF, each 0 or 1; AF, which is undefined, is cleared.
+  init(shifted value: UInt64, carry: UInt64, overflow: UInt64, size: Int) {
+    let sign = 8 &* UInt64(truncatingIfNeeded: size) &- 1
+    self.init(value, carries: carry &<< sign, overflows: overflow &<< sign, size)
+  }
 
   /// `carries` has the carry out of each bit, `overflows` in the sign bit whether there is an overflow.
   private init(_ value: UInt64, carries: UInt64, overflows: UInt64, _ size: Int) {

@@ -6,7 +6,11 @@ extension Instruction {
   ///
   /// - Parameters:
   ///   - value: the memory operand, zero-extended, if `readsMemory`.
-  ///   - second: the second operand in memory, zero-extended, if there is one that is read.
+  ///   - second: the second operand in memory, zero-extended, if there is one that is read; of MOV from a segment
+  ///     register, the selector.
+  ///
+  /// CMPXCHG16B, whose operand has 16 bytes, is `compareAndExchange16`.
+  ///
   /// - Returns: what is to be written to the memory operand, if `writesMemory`, or to the second one, if
   ///   `writesSecondOperand`; bits above the operand's size do not count.
   public func execute(
@@ -28,6 +32,12 @@ extension Instruction {
       return result.value
     case .cmpxchg: return compareAndExchange(value, registers, &rflags)
     case .cmpxchg8b: return compareAndExchange8(value, registers, &rflags)
+    case .rol, .ror, .rcl, .rcr, .shl, .shr, .sal, .sar, .shld, .shrd: return shift(value, registers, &rflags)
+    case .mul, .imul, .imulRegister: return multiply(value, registers, &rflags)
+    case .div, .idiv: return divide(value, registers)
+    case .bsf, .bsr, .popcnt: return searchBits(value, registers, &rflags)
+    case .movFromSegment: return second
+    case .movToSegment, .clflush, .cmpxchg16b: return value
     case .bt, .bts, .btr, .btc: return testBit(value, registers, &rflags)
     case .movs, .cmps, .stos, .lods, .scas: return executeString(value, second, registers, &rflags)
     case .push, .pop:
@@ -39,7 +49,7 @@ extension Instruction {
   }
 
   /// The operand that is not in memory.
-  private func operand(_ registers: RegisterFile) -> UInt64 {
+  func operand(_ registers: RegisterFile) -> UInt64 {
     source == .immediate ? immediate & mask(ofSize: memorySize) : registers.read(register, size: registerSize)
   }
 
@@ -117,6 +127,33 @@ extension Instruction {
     if rflags.zf { return pair(RegisterFile.rcx, RegisterFile.rbx) }
     registers[RegisterFile.rax] = value & 0xFFFF_FFFF
     registers[RegisterFile.rdx] = value >> 32
+    return value
+  }
+
+  /// CMPXCHG16B: what is to be written to the memory operand.
+  func compareAndExchange16(
+    low: UInt64, high: UInt64, _ registers: RegisterFile, _ rflags: inout RFLAGS
+  ) -> (low: UInt64, high: UInt64) {
+    rflags.zf = registers[RegisterFile.rax] == low && registers[RegisterFile.rdx] == high
+    if rflags.zf { return (registers[RegisterFile.rbx], registers[RegisterFile.rcx]) }
+    registers[RegisterFile.rax] = low
+    registers[RegisterFile.rdx] = high
+    return (low, high)
+  }
+
+  /// BSF, BSR and POPCNT; of 0, BSF and BSR leave the register as it is.
+  private func searchBits(_ value: UInt64, _ registers: RegisterFile, _ rflags: inout RFLAGS) -> UInt64 {
+    var result = UInt64(truncatingIfNeeded: value.nonzeroBitCount)
+    if operation == .popcnt {
+      rflags.rawValue &= ~ArithmeticResult.allFlags
+    } else {
+      if value != 0 {
+        let index = operation == .bsf ? value.trailingZeroBitCount : 63 &- value.leadingZeroBitCount
+        result = UInt64(truncatingIfNeeded: index)
+      }
+    }
+    rflags.zf = value == 0
+    if value != 0 || operation == .popcnt { registers.write(result, to: register, size: registerSize) }
     return value
   }
 

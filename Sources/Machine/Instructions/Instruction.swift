@@ -9,13 +9,27 @@ public enum Operation: UInt8, CaseIterable, Sendable {
   /// Moves; MOVNTI is `mov` and MOVSXD is `movsx`.
   case mov, movzx, movsx, movbe, cmovcc, setcc, xchg
   /// Arithmetic and logic.
-  case test, not, neg, inc, dec, xadd, cmpxchg, cmpxchg8b
+  case test, not, neg, inc, dec, xadd, cmpxchg, cmpxchg8b, cmpxchg16b
+  /// Shifts and rotates, in the order of opcode D0H.
+  case rol, ror, rcl, rcr, shl, shr, sal, sar
+  /// Shifts of two operands.
+  case shld, shrd
+  /// Multiplications and divisions of rAX and rDX, in the order of opcode F6H.
+  case mul, imul, div, idiv
+  /// IMUL with a destination register.
+  case imulRegister
+  /// Searches for a bit, and the number of bits.
+  case bsf, bsr, popcnt
   /// Bit tests, in the order of opcode 0FH BAH.
   case bt, bts, btr, btc
   /// String instructions.
   case movs, cmps, stos, lods, scas
   /// PUSH and POP of an operand in memory.
   case push, pop
+  /// MOV from and to a segment register, whose number `register` has.
+  case movFromSegment, movToSegment
+  /// CLFLUSH, CLFLUSHOPT and CLWB, to which devices are nothing.
+  case clflush
 }
 
 /// A memory operand as the instruction encodes it (SDM, "Instruction Format", "Addressing-Mode Encoding of ModR/M and
@@ -98,18 +112,21 @@ public struct Instruction: Equatable, Sendable {
   public var operation: Operation
   /// The memory operand; of a string instruction with two, that at rSI.
   public var memory: MemoryReference
-  /// The size of the memory operand in bytes: 1, 2, 4 or 8.
+  /// The size of the memory operand in bytes: 1, 2, 4, 8 or, of CMPXCHG16B, 16.
   public var memorySize: Int
-  /// The size of the register operand in bytes: 1, 2, 4 or 8; greater than `memorySize` for MOVZX and MOVSX.
+  /// The size of the register operand in bytes: 1, 2, 4 or 8, or 16 as the memory operand; greater than `memorySize` for
+  /// MOVZX and MOVSX.
   public var registerSize: Int
   /// Whether the memory operand is the destination operand, or would be if the operation had a result.
   public var isDestinationMemory: Bool
   /// The other operand.
   public var source = Source.none
-  /// The register operand, if there is one.
+  /// The register operand, if there is one; SHLD, SHRD and IMUL have one beside an immediate.
   public var register = RegisterOperand(0)
-  /// The immediate operand, sign-extended, if there is one.
+  /// The immediate operand, sign-extended, if there is one; the count of a shift that is not in CL.
   public var immediate: UInt64 = 0
+  /// Whether CL has the count of a shift.
+  public var isCountInCL = false
   /// The condition of CMOVcc and SETcc, as the opcode's bits 3:0 encode it.
   public var condition: UInt8 = 0
   /// The repetition of a string instruction; `none` for the others.
@@ -128,7 +145,7 @@ extension Instruction {
   public var readsMemory: Bool {
     switch operation {
     case .mov, .movbe: !isDestinationMemory
-    case .setcc, .stos, .pop: false
+    case .setcc, .stos, .pop, .movFromSegment, .clflush: false
     default: true
     }
   }
@@ -137,7 +154,7 @@ extension Instruction {
   @inlinable
   public var writesMemory: Bool {
     switch operation {
-    case .cmp, .test, .bt, .push, .movs, .cmps, .lods, .scas: false
+    case .cmp, .test, .bt, .push, .movs, .cmps, .lods, .scas, .mul, .imul, .div, .idiv, .clflush: false
     default: isDestinationMemory
     }
   }
@@ -169,14 +186,24 @@ extension Instruction {
   @inlinable
   public var usesFlags: Bool {
     switch operation {
-    case .mov, .movzx, .movsx, .movbe, .xchg, .not, .push, .pop: false
+    case .mov, .movzx, .movsx, .movbe, .xchg, .not, .push, .pop, .movFromSegment, .movToSegment, .clflush: false
     default: true
+    }
+  }
+
+  /// Whether `register` is a general-purpose register that it reads or changes.
+  @inlinable
+  public var hasRegister: Bool {
+    switch operation {
+    case .movFromSegment, .movToSegment: false
+    case .imulRegister: true
+    default: source == .register
     }
   }
 
   /// Whether it reads or changes RSP.
   @inlinable
   public var usesStackPointer: Bool {
-    secondOperand == .stack || memory.base == 4 || source == .register && register.index == 4 && !register.isHighByte
+    secondOperand == .stack || memory.base == 4 || hasRegister && register.index == 4 && !register.isHighByte
   }
 }

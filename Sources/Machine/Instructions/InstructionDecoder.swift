@@ -15,7 +15,7 @@ public enum InstructionDecoding: Equatable, Sendable {
   /// An instruction that `Instruction` decodes, but with operands in registers only.
   case withoutMemory
   /// An instruction that `Instruction` does not decode: x87, SSE, AVX and all others that are not an `Operation`.
-  case unsupported
+  case unsupported(UnsupportedInstruction)
 }
 
 extension Instruction {
@@ -51,8 +51,8 @@ struct InstructionDecoder {
     switch takeOpcode() {
     case .opcode(let opcode): decode(opcode)
     case .undefined: .undefined
-    // What is not an `Operation` cannot be locked, but for CMPXCHG16B, which is with 0FH C7H.
-    case .unsupported: prefixes.hasLock && bytes[position &- 2] != 0xC7 ? .undefined : .unsupported
+    // What is not an `Operation` cannot be locked.
+    case .unsupported(let instruction): prefixes.hasLock ? .undefined : .unsupported(instruction)
     }
   }
 
@@ -74,7 +74,12 @@ struct InstructionDecoder {
     position &+= 1
     switch next {
     case 0x38: return takeThreeByteOpcode()
-    case 0xC3 where prefixes.hasOperandSizeOverride || prefixes.repetition != .none: return .unsupported
+    case 0xC3 where prefixes.hasOperandSizeOverride || prefixes.repetition != .none: return .undefined
+    case 0xB8 where isRepeated, 0xBC where isRepeated, 0xBD where isRepeated: return .repeated(next)
+    case 0xAE:
+      let number = bytes[position] >> 3 & 7
+      return prefixes.repetition == .none && bytes[position] < 0xC0
+        ? .group15(number, hasOperandSizeOverride: prefixes.hasOperandSizeOverride) : .unsupported(.twoByte(next))
     case 0xBA, 0xC7:
       let entry = OpcodeEntry.twoByte(next, extension: bytes[position] >> 3 & 7, isWide: prefixes.rex & 8 != 0)
       if case .opcode = entry { return entry }
@@ -84,10 +89,12 @@ struct InstructionDecoder {
     }
   }
 
+  private var isRepeated: Bool { prefixes.repetition == .repe }
+
   /// With REPNE it is CRC32.
   private mutating func takeThreeByteOpcode() -> OpcodeEntry {
     let opcode = takeByte()
-    return prefixes.repetition == .none ? .threeByte(opcode) : .unsupported
+    return prefixes.repetition == .none ? .threeByte(opcode) : .unsupported(.laterExtension)
   }
 
   private mutating func decode(_ opcode: Opcode) -> InstructionDecoding {
@@ -100,18 +107,24 @@ struct InstructionDecoder {
     case .zo:
       instruction.memory = stringOperand(opcode.operation)
       instruction.repetition = prefixes.repetition
-    case .mr, .rm, .mi, .mi8, .m:
+    case .mr, .rm, .mi, .mi8, .m, .m1, .mc, .mri8, .mrc, .rmi, .rmi8:
       let modRM = takeByte()
       if modRM >= 0xC0 { return withoutMemory(opcode) }
       instruction.memory = takeMemoryReference(modRM)
-      if instruction.source == .register { instruction.register = register(modRM, instruction.registerSize) }
+      if instruction.hasRegister { instruction.register = register(modRM, instruction.registerSize) }
+      if isSegmentMove(opcode.operation) { instruction.register = RegisterOperand(modRM >> 3 & 7) }
     }
     if opcode.operation == .pop && instruction.memory.base == 4 {
       // The address is that after POP has changed RSP.
       instruction.memory.displacement &+= UInt64(truncatingIfNeeded: instruction.memorySize)
     }
-    if opcode.encoding == .mi { instruction.immediate = takeImmediate(min(instruction.memorySize, 4)) }
-    if opcode.encoding == .mi8 { instruction.immediate = takeImmediate(1) }
+    switch opcode.encoding {
+    case .mi, .rmi: instruction.immediate = takeImmediate(min(instruction.memorySize, 4))
+    case .mi8, .mri8, .rmi8: instruction.immediate = takeImmediate(1)
+    case .m1: instruction.immediate = 1
+    case .mc, .mrc: instruction.isCountInCL = true
+    case .mr, .rm, .m, .fd, .td, .zo: break
+    }
     instruction.length = position
     if prefixes.hasLock && !(isLockable(opcode.operation) && instruction.isDestinationMemory) { return .undefined }
     return .instruction(instruction)
@@ -127,12 +140,15 @@ struct InstructionDecoder {
       registerSize: isConversion ? operandSize : memorySize, isDestinationMemory: true,
       condition: opcode.condition, hasLock: prefixes.hasLock, stackAddressSize: attributes.stack, length: 0)
     switch opcode.encoding {
-    case .mr, .td: instruction.source = .register
+    case .mr, .td, .mri8, .mrc: instruction.source = .register
     case .rm, .fd:
       instruction.source = .register
       instruction.isDestinationMemory = false
-    case .mi, .mi8: instruction.source = .immediate
-    case .m, .zo: break
+    case .mi, .mi8, .m1: instruction.source = .immediate
+    case .rmi, .rmi8:
+      instruction.source = .immediate
+      instruction.isDestinationMemory = false
+    case .m, .mc, .zo: break
     }
     return instruction
   }
@@ -148,6 +164,7 @@ struct InstructionDecoder {
     case .word: 2
     case .doubleword: min(operandSize, 4)
     case .quadword: 8
+    case .doubleQuadword: 16
     case .full: operandSize
     case .stack: attributes.is64Bit && operandSize != 2 ? 8 : operandSize
     }
@@ -161,16 +178,21 @@ struct InstructionDecoder {
 
   private func withoutMemory(_ opcode: Opcode) -> InstructionDecoding {
     let needsMemory =
-      opcode.operation == .movbe || opcode.operation == .cmpxchg8b || bytes[prefixes.count] == 0x0F && isMOVNTI
+      opcode.operation == .movbe || opcode.operation == .cmpxchg8b || opcode.operation == .cmpxchg16b
+      || bytes[prefixes.count] == 0x0F && isMOVNTI
     return prefixes.hasLock || needsMemory ? .undefined : .withoutMemory
   }
 
   private var isMOVNTI: Bool { bytes[prefixes.count &+ 1] == 0xC3 }
 
+  private func isSegmentMove(_ operation: Operation) -> Bool {
+    operation == .movFromSegment || operation == .movToSegment
+  }
+
   private func isLockable(_ operation: Operation) -> Bool {
     switch operation {
-    case .add, .or, .adc, .sbb, .and, .sub, .xor, .not, .neg, .inc, .dec, .xchg, .xadd, .cmpxchg, .cmpxchg8b, .bts,
-      .btr, .btc:
+    case .add, .or, .adc, .sbb, .and, .sub, .xor, .not, .neg, .inc, .dec, .xchg, .xadd, .cmpxchg, .cmpxchg8b,
+      .cmpxchg16b, .bts, .btr, .btc:
       true
     default: false
     }

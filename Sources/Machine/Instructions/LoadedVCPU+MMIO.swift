@@ -81,7 +81,9 @@ extension LoadedVCPU {
     case .incomplete: throw fetchFault(ofByte: bytes.count, translation, in: memory)
     // Not what has exited: another processor has changed the code in between.
     case .withoutMemory: break
-    case .unsupported: return .unsupported(bytes)
+    case .unsupported(let instruction):
+      guard instruction.isUndefined else { return .unsupported(bytes) }
+      raise(.invalidOpcode)
     }
     return .done
   }
@@ -110,7 +112,11 @@ struct MMIOExecution {
     let registers = RegisterFile(vcpu.registers)
     if instruction.usesStackPointer { registers[RegisterFile.rsp] = vcpu.stackPointer }
     if !instruction.isString {
-      try executeOnce(&vcpu, &device, translation, memory)
+      if instruction.memorySize == 16 {
+        try exchange16(&vcpu, &device, translation, memory)
+      } else {
+        try executeOnce(&vcpu, &device, translation, memory)
+      }
       if instruction.usesStackPointer { vcpu.stackPointer = registers[RegisterFile.rsp] }
     } else if !instruction.isExhausted(registers) {
       var elements = 1
@@ -123,6 +129,34 @@ struct MMIOExecution {
       }
     }
     vcpu.advance(by: UInt32(truncatingIfNeeded: instruction.length))
+    if instruction.operation == .movToSegment && segmentRegister == .ss { vcpu.blockByMOVSS() }
+  }
+
+  /// The segment register of a MOV from or to one.
+  private var segmentRegister: GuestSegment {
+    GuestSegment(rawValue: Int32(instruction.register.index)) ?? .ds
+  }
+
+  /// CMPXCHG16B, whose operand has to be aligned, so that it is whole.
+  private func exchange16<P: VMXProcessor, Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
+    _ vcpu: inout LoadedVCPU<P>, _ device: inout Device, _ translation: LinearAddressTranslation, _ memory: Memory
+  ) throws(MemoryFault) {
+    let registers = RegisterFile(vcpu.registers)
+    let offset = instruction.effectiveAddress(registers, rip: rip)
+    let segment = instruction.memory.segment
+    let base = segment == .fs || segment == .gs ? vcpu.descriptor(segment).base : 0
+    guard (base &+ offset) & 15 == 0 else { throw .exception(.generalProtection) }
+    let low = try locate(offset, in: segment, isWrite: true, vcpu, translation, memory)
+    let high = OperandLocation(first: low.first &+ 8, firstCount: 8, second: 0)
+    let half = OperandLocation(first: low.first, firstCount: 8, second: 0)
+    let page = access.address & ~0xFFF
+    var flags = vcpu.flags
+    let result = instruction.compareAndExchange16(
+      low: device.load(half, byteCount: 8, page: page, in: memory),
+      high: device.load(high, byteCount: 8, page: page, in: memory), registers, &flags)
+    vcpu.flags = flags
+    device.store(result.low, at: half, byteCount: 8, page: page, in: memory)
+    device.store(result.high, at: high, byteCount: 8, page: page, in: memory)
   }
 
   /// Executes the instruction, or one element: first all checks, then the accesses.
@@ -146,7 +180,12 @@ struct MMIOExecution {
         second = device.load(location, byteCount: size, page: page, in: memory)
       }
     }
+    if instruction.operation == .movFromSegment { second = UInt64(vcpu.selector(segmentRegister)) }
     let value = instruction.readsMemory ? device.load(first, byteCount: size, page: page, in: memory) : 0
+    if instruction.raisesDivideError(value, registers) { throw .exception(.exception(.divideError)) }
+    if instruction.operation == .movToSegment {
+      try vcpu.loadSegment(segmentRegister, UInt16(truncatingIfNeeded: value), translation, in: memory)
+    }
     var result: UInt64
     if instruction.usesFlags {
       var flags = vcpu.flags

@@ -8,6 +8,18 @@ enum OperandEncoding {
   case mi
   /// Memory or register, then an immediate byte.
   case mi8
+  /// Memory or register, then 1.
+  case m1
+  /// Memory or register, then CL.
+  case mc
+  /// Memory or register, then register, then an immediate byte.
+  case mri8
+  /// Memory or register, then register, then CL.
+  case mrc
+  /// Register, then memory or register, then an immediate of the operand size, of 4 bytes at most.
+  case rmi
+  /// Register, then memory or register, then an immediate byte.
+  case rmi8
   /// Memory or register alone.
   case m
   /// rAX, then an offset in memory.
@@ -28,6 +40,8 @@ enum OperandWidth {
   case doubleword
   /// 8 bytes.
   case quadword
+  /// 16 bytes.
+  case doubleQuadword
   /// The operand size: 2, 4, or 8 with REX.W.
   case full
   /// The operand size of PUSH and POP: 2 or 4, in 64-bit mode 2 or 8.
@@ -56,7 +70,7 @@ enum OpcodeEntry {
   /// No instruction.
   case undefined
   /// An instruction that Skep does not decode.
-  case unsupported
+  case unsupported(UnsupportedInstruction)
 
   private static func row(
     _ operation: Operation, _ encoding: OperandEncoding, _ width: OperandWidth, condition: UInt8 = 0
@@ -70,16 +84,25 @@ enum OpcodeEntry {
   /// ADD, OR, ADC, SBB, AND, SUB, XOR or CMP.
   private static func arithmetic(_ number: UInt8) -> Operation { Operation(rawValue: number & 7) ?? .add }
 
+  /// Eight operations that follow each other from `first` on, by a number in an opcode or a ModR/M byte.
+  private static func operation(_ first: Operation, _ number: UInt8) -> Operation {
+    Operation(rawValue: first.rawValue + number) ?? first
+  }
+
   /// "One-byte Opcode Map"; `number` is the ModR/M byte's bits 5:3, which count in groups.
   static func oneByte(_ opcode: UInt8, extension number: UInt8, is64Bit: Bool) -> Self {
     let width = width(opcode)
     switch opcode {
-    case 0x06, 0x07, 0x0E, 0x16, 0x17, 0x1E, 0x1F, 0x27, 0x2F, 0x37, 0x3F, 0x60, 0x61, 0x9A, 0xCE, 0xD4, 0xD5, 0xD6,
-      0xEA:
-      return is64Bit ? .undefined : .unsupported
+    case 0x06, 0x07, 0x0E, 0x16, 0x17, 0x1E, 0x1F, 0x60, 0x61: return is64Bit ? .undefined : .unsupported(.stack)
+    case 0x27, 0x2F, 0x37, 0x3F, 0xCE, 0xD4, 0xD5, 0xD6: return is64Bit ? .undefined : .unsupported(.withoutOperand)
+    case 0x9A, 0xEA: return is64Bit ? .undefined : .unsupported(.control)
     case 0x00...0x3F where opcode & 7 < 2: return row(arithmetic(opcode >> 3), .mr, width)
     case 0x00...0x3F where opcode & 7 < 4: return row(arithmetic(opcode >> 3), .rm, width)
-    case 0x63: return is64Bit ? row(.movsx, .rm, .doubleword) : .unsupported
+    // EVEX, or BOUND.
+    case 0x62: return .unsupported(is64Bit ? .registersInProcessor : .descriptor)
+    case 0x63: return is64Bit ? row(.movsx, .rm, .doubleword) : .unsupported(.descriptor)
+    case 0x69: return row(.imulRegister, .rmi, .full)
+    case 0x6B: return row(.imulRegister, .rmi8, .full)
     case 0x80, 0x81: return row(arithmetic(number), .mi, width)
     case 0x82: return is64Bit ? .undefined : row(arithmetic(number), .mi, .byte)
     case 0x83: return row(arithmetic(number), .mi8, .full)
@@ -87,6 +110,9 @@ enum OpcodeEntry {
     case 0x86, 0x87: return row(.xchg, .mr, width)
     case 0x88, 0x89: return row(.mov, .mr, width)
     case 0x8A, 0x8B: return row(.mov, .rm, width)
+    case 0x8C: return number < 6 ? row(.movFromSegment, .mr, .word) : .undefined
+    // CS is not loaded so.
+    case 0x8E: return number < 6 && number != 1 ? row(.movToSegment, .rm, .word) : .undefined
     case 0x8F: return number == 0 ? row(.pop, .m, .stack) : .undefined
     case 0xA0, 0xA1: return row(.mov, .fd, width)
     case 0xA2, 0xA3: return row(.mov, .td, width)
@@ -95,9 +121,12 @@ enum OpcodeEntry {
     case 0xAA, 0xAB: return row(.stos, .zo, width)
     case 0xAC, 0xAD: return row(.lods, .zo, width)
     case 0xAE, 0xAF: return row(.scas, .zo, width)
+    case 0xC0, 0xC1: return row(operation(.rol, number), .mi8, width)
     case 0xC6, 0xC7: return number == 0 ? row(.mov, .mi, width) : .undefined
+    case 0xD0, 0xD1: return row(operation(.rol, number), .m1, width)
+    case 0xD2, 0xD3: return row(operation(.rol, number), .mc, width)
     case 0xF6, 0xF7, 0xFE, 0xFF: return unary(opcode, number)
-    default: return .unsupported
+    default: return .unsupported(.oneByte(opcode))
     }
   }
 
@@ -109,12 +138,13 @@ enum OpcodeEntry {
     case (0xF6, 0), (0xF6, 1): return row(.test, .mi, width)
     case (0xF6, 2): return row(.not, .m, width)
     case (0xF6, 3): return row(.neg, .m, width)
+    case (0xF6, _): return row(operation(.mul, number - 4), .m, width)
     case (0xFE, 0): return row(.inc, .m, width)
     case (0xFE, 1): return row(.dec, .m, width)
     case (0xFE, 6) where opcode == 0xFF: return row(.push, .m, .stack)
     case (0xFE, 7): return .undefined
     case (0xFE, _) where opcode == 0xFE: return .undefined
-    default: return .unsupported
+    default: return .unsupported(.control)
     }
   }
 
@@ -125,24 +155,46 @@ enum OpcodeEntry {
     case 0x40...0x4F: return row(.cmovcc, .rm, .full, condition: opcode & 15)
     case 0x90...0x9F: return row(.setcc, .m, .byte, condition: opcode & 15)
     case 0xA3: return row(.bt, .mr, .full)
+    case 0xA4: return row(.shld, .mri8, .full)
+    case 0xA5: return row(.shld, .mrc, .full)
     case 0xAB: return row(.bts, .mr, .full)
+    case 0xAC: return row(.shrd, .mri8, .full)
+    case 0xAD: return row(.shrd, .mrc, .full)
+    case 0xAF: return row(.imulRegister, .rm, .full)
     case 0xB3: return row(.btr, .mr, .full)
     case 0xBB: return row(.btc, .mr, .full)
     case 0xB0, 0xB1: return row(.cmpxchg, .mr, width(opcode))
     case 0xB6: return row(.movzx, .rm, .byte)
     case 0xB7: return row(.movzx, .rm, .word)
+    case 0xB8: return .undefined
+    case 0xBC: return row(.bsf, .rm, .full)
+    case 0xBD: return row(.bsr, .rm, .full)
     case 0xBE: return row(.movsx, .rm, .byte)
     case 0xBF: return row(.movsx, .rm, .word)
     case 0xBA:
       guard number >= 4 else { return .undefined }
-      return row(Operation(rawValue: Operation.bt.rawValue + number - 4) ?? .bt, .mi8, .full)
+      return row(operation(.bt, number - 4), .mi8, .full)
     case 0xC0, 0xC1: return row(.xadd, .mr, width(opcode))
     case 0xC3: return row(.mov, .mr, .full)
     case 0xC7:
-      if number == 1 && !isWide { return row(.cmpxchg8b, .m, .quadword) }
-      return number == 0 || number == 2 ? .undefined : .unsupported
-    default: return .unsupported
+      if number == 1 { return isWide ? row(.cmpxchg16b, .m, .doubleQuadword) : row(.cmpxchg8b, .m, .quadword) }
+      return number == 0 || number == 2 ? .undefined : .unsupported(.registersInProcessor)
+    default: return .unsupported(.twoByte(opcode))
     }
+  }
+
+  /// Two-byte opcodes to which F3H belongs.
+  static func repeated(_ opcode: UInt8) -> Self {
+    switch opcode {
+    case 0xB8: row(.popcnt, .rm, .full)
+    case 0xBC, 0xBD: .unsupported(.laterExtension)
+    default: .unsupported(.twoByte(opcode))
+    }
+  }
+
+  /// Group 15 of operands in memory.
+  static func group15(_ number: UInt8, hasOperandSizeOverride: Bool) -> Self {
+    number == 7 || number == 6 && hasOperandSizeOverride ? row(.clflush, .m, .byte) : .unsupported(.registersInProcessor)
   }
 
   /// "Three-byte Opcode Map: First Two Bytes are 0F 38H".
@@ -150,14 +202,16 @@ enum OpcodeEntry {
     switch opcode {
     case 0xF0: row(.movbe, .rm, .full)
     case 0xF1: row(.movbe, .mr, .full)
-    default: .unsupported
+    // ADCX and ADOX, and what is between: WRSS, WRUSS, INVPCID, and moves of 64 bytes.
+    case 0xF0...0xFF, 0x80...0x82: .unsupported(.laterExtension)
+    default: .unsupported(.registersInProcessor)
     }
   }
 
   /// Whether the ModR/M byte is a part of a one-byte opcode.
   static func isOneByteGroup(_ opcode: UInt8) -> Bool {
     switch opcode {
-    case 0x80...0x83, 0x8F, 0xC6, 0xC7, 0xF6, 0xF7, 0xFE, 0xFF: true
+    case 0x80...0x83, 0x8C, 0x8E, 0x8F, 0xC6, 0xC7, 0xF6, 0xF7, 0xFE, 0xFF: true
     default: false
     }
   }
