@@ -23,10 +23,18 @@ extension VirtualProcessor: MMIODevice {
       return map(page, to: machine.pointee.apicAccessPage, address, access, &vcpu)
     }
     guard let operand = vcpu.operandAccess(at: address, access) else {
+      if vcpu.isInstructionFetch(access) { return fetchNothing(&vcpu) }
       return .stopped(.missingMemory(guestPhysicalAddress: address, access))
     }
     if access.nmiUnblockingDueToIRET { vcpu.restoreBlockingByNMI(unblocked: true) }
     return emulateMMIO(operand, &vcpu)
+  }
+
+  /// An instruction where there is no memory: on a PC all ones, of which FFH FFH is #UD. Where a device is, too, since no
+  /// code is there.
+  private mutating func fetchNothing<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    vcpu.raise(.invalidOpcode)
+    return nil
   }
 
   /// Maps a page; whatever the access interrupted is delivered again.
@@ -51,6 +59,7 @@ extension VirtualProcessor: MMIODevice {
     _ access: APICAccessQualification, _ vcpu: inout LoadedVCPU<P>
   ) -> HostRequest? {
     guard let operand = vcpu.operandAccess(inPageAt: LocalAPIC.usualAddress, access) else {
+      if access.accessType == .linearInstructionFetch { return fetchNothing(&vcpu) }
       return .stopped(.missingMemory(at: LocalAPIC.usualAddress, isWrite: false))
     }
     return emulateMMIO(operand, &vcpu)

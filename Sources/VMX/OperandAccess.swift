@@ -33,6 +33,11 @@ public struct OperandAccess: Equatable, Sendable {
 }
 
 extension LoadedVCPU {
+  /// Whether an EPT violation is the fetch of an instruction, and not the walk of the paging structures for it.
+  public mutating func isInstructionFetch(_ qualification: EPTViolationQualification) -> Bool {
+    qualification.fetch && qualification.translatedAddressAccess && !vmcs[.idtVectoringInformation].valid
+  }
+
   /// The access of an EPT violation (SDM, "Exit Qualification for EPT Violations").
   ///
   /// - Returns: nil if it is not an instruction's access to an operand, but to a paging structure, to code, or by the

@@ -111,18 +111,43 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     .init([0x0F, 0xC7, 0xC9], .undefined),
     // Not in 64-bit mode.
     .init([0x82, 0x00, 0x00], [8], .undefined), .init([0x06], [8], .undefined), .init([0xEA], [8], .undefined),
-    .init([0x06], [2, 4], .unsupported),
     .init([0x8B, 0xC1], .withoutMemory), .init([0x00, 0xC0], .withoutMemory), .init([0xF7, 0xD8], .withoutMemory),
     .init([0x0F, 0x4F, 0xC0], .withoutMemory), .init([0x0F, 0xBA, 0xE0, 1], .withoutMemory),
-    // x87, SSE, VEX, CRC32, shifts, MUL, CMPXCHG16B, segment registers, calls.
-    .init([0xD9, 0x00], .unsupported), .init([0x0F, 0x10, 0x00], .unsupported),
-    .init([0xF3, 0x0F, 0x6F, 0x00], .unsupported),
-    .init([0xC5, 0xF8, 0x10, 0x00], .unsupported), .init([0xF2, 0x0F, 0x38, 0xF0, 0x00], .unsupported),
-    .init([0xC1, 0x20, 1], .unsupported), .init([0xF7, 0x20], .unsupported),
-    .init([0x48, 0x0F, 0xC7, 0x08], [8], .unsupported),
-    .init([0xF0, 0x48, 0x0F, 0xC7, 0x08], [8], .unsupported), .init([0x8E, 0x00], .unsupported),
-    .init([0xFF, 0x10], .unsupported),
-    .init([0x63, 0x00], [2, 4], .unsupported),
+    .init([0xD3, 0xE0], .withoutMemory), .init([0x0F, 0xA4, 0xC0, 1], .withoutMemory),
+    .init([0xF7, 0xE0], .withoutMemory), .init([0x8E, 0xC0], .withoutMemory), .init([0x6B, 0xC0, 1], .withoutMemory),
+    .init([0x48, 0x0F, 0xC7, 0xC8], [8], .undefined),
+    // LOCK where it is not allowed, segment registers that there are not, or that are not loaded so; MOVNTI with prefixes.
+    .init([0xF0, 0xD1, 0x00], .undefined), .init([0xF0, 0xF7, 0x20], .undefined),
+    .init([0xF0, 0x0F, 0xAF, 0x00], .undefined), .init([0xF0, 0x0F, 0xA4, 0x00, 1], .undefined),
+    .init([0x8C, 0x30], .undefined), .init([0x8E, 0x38], .undefined), .init([0x8E, 0x08], .undefined),
+    .init([0x66, 0x0F, 0xC3, 0x08], .undefined), .init([0x0F, 0xB8, 0x00], .undefined),
+    // x87, SSE, VEX, EVEX, FXSAVE, XSAVEOPT.
+    .init([0xD9, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x0F, 0x10, 0x00], .unsupported(.registersInProcessor)),
+    .init([0xF3, 0x0F, 0x6F, 0x00], .unsupported(.registersInProcessor)),
+    .init([0xC5, 0xF8, 0x10, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x62, 0x00], [8], .unsupported(.registersInProcessor)),
+    .init([0x62, 0x00], [2, 4], .unsupported(.descriptor)),
+    .init([0x0F, 0xAE, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x0F, 0xAE, 0x30], .unsupported(.registersInProcessor)),
+    .init([0xF3, 0x0F, 0xAE, 0x38], .unsupported(.registersInProcessor)),
+    // LGDT, LSS, LES.
+    .init([0x0F, 0x01, 0x10], .unsupported(.farPointer)), .init([0x0F, 0xB2, 0x00], .unsupported(.farPointer)),
+    // ARPL, SLDT, LAR.
+    .init([0x63, 0x00], [2, 4], .unsupported(.descriptor)), .init([0x0F, 0x00, 0x00], .unsupported(.descriptor)),
+    .init([0x0F, 0x02, 0x00], .unsupported(.descriptor)),
+    // PUSH, POPF, ENTER, PUSH FS; calls, jumps and returns.
+    .init([0x06], [2, 4], .unsupported(.stack)), .init([0x50], .unsupported(.stack)),
+    .init([0x9D], .unsupported(.stack)), .init([0xC8, 0, 0, 0], .unsupported(.stack)),
+    .init([0x0F, 0xA0], .unsupported(.stack)), .init([0xFF, 0x10], .unsupported(.control)),
+    .init([0xFF, 0x28], .unsupported(.control)), .init([0xC3], .unsupported(.control)),
+    .init([0xCF], .unsupported(.control)),
+    // CRC32, TZCNT, LZCNT, ADCX.
+    .init([0xF2, 0x0F, 0x38, 0xF0, 0x00], .unsupported(.laterExtension)),
+    .init([0xF3, 0x0F, 0xBC, 0x00], .unsupported(.laterExtension)),
+    .init([0xF3, 0x0F, 0xBD, 0x00], .unsupported(.laterExtension)),
+    .init([0x0F, 0x38, 0xF6, 0x00], .unsupported(.laterExtension)),
+    .init([0xD7], .unsupported(.withoutOperand)), .init([0x90], .unsupported(.withoutOperand)),
   ]
 
   init(_ bytes: [UInt8], _ decoding: InstructionDecoding) { self.init(bytes, [2, 4, 8], decoding) }

@@ -29,8 +29,12 @@ struct EmulatedProcessor {
   var memory: [UInt8]
   var start: UInt64
   var fsBase: UInt64
+  /// The selectors of ES, CS, SS, DS, FS and GS.
+  var selectors: [UInt16] = []
   /// An access was not in `memory`.
   var hasMissed = false
+  /// A division had no quotient.
+  var hasDivideError = false
 
   /// Executes the instruction with all its repetitions.
   mutating func execute(_ instruction: Instruction, rip: UInt64) {
@@ -54,6 +58,19 @@ struct EmulatedProcessor {
     let size = instruction.memorySize
     let first = instruction.effectiveAddress(file, rip: rip) &+ base(instruction.memory.segment)
     let second = instruction.secondEffectiveAddress(file) &+ base(instruction.secondSegment)
+    if size == 16 {
+      let result = instruction.compareAndExchange16(
+        low: load(first, 8), high: load(first &+ 8, 8), file, &rflags)
+      store(result.low, first, 8)
+      return store(result.high, first &+ 8, 8)
+    }
+    if instruction.operation == .movFromSegment {
+      return store(UInt64(selectors[Int(instruction.register.index)]), first, size)
+    }
+    if instruction.raisesDivideError(instruction.readsMemory ? load(first, size) : 0, file) {
+      hasDivideError = true
+      return
+    }
     let readsSecond = instruction.secondOperand != .none && !instruction.writesSecondOperand
     let result = instruction.execute(
       instruction.readsMemory ? load(first, size) : 0, second: readsSecond ? load(second, size) : 0, file, &rflags)
@@ -88,6 +105,17 @@ struct EmulatedProcessor {
     // MOV RAX, FS:[0]; RSP is not used.
     host.execute([0x64, 0x48, 0x8B, 0x04, 0x25, 0, 0, 0, 0], &registers, &flags)
     return registers[0]
+  }
+
+  /// The selectors that 64-bit programs have.
+  private static func selectors(_ host: HostProcessor) -> [UInt16] {
+    (0..<6 as Range<UInt8>).map { number in
+      var registers = [UInt64](repeating: 0, count: 16)
+      var flags: UInt64 = 0x202
+      // MOV EAX, Sreg.
+      host.execute([0x8C, 0xC0 | number << 3], &registers, &flags)
+      return UInt16(truncatingIfNeeded: registers[0])
+    }
   }
 
   @Test("Memory, registers and flags are what the processor leaves", arguments: InstructionForm.all)
@@ -129,7 +157,9 @@ struct EmulatedProcessor {
     }
     var emulated = EmulatedProcessor(
       registers: random.registers, flags: random.flags, memory: Array(data), start: start, fsBase: fsBase)
+    if instruction.operation == .movFromSegment { emulated.selectors = Self.selectors(host) }
     emulated.execute(instruction, rip: code)
+    if emulated.hasDivideError { return }
     // What is elsewhere would harm the tests.
     try #require(!emulated.hasMissed, "\(form.name): \(text)")
     var registers = random.registers

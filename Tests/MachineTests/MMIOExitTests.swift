@@ -104,4 +104,39 @@ private struct DeviceGuest {
       #expect(guest.entries.last?.rip == DeviceGuest.code + UInt64(bytes.count))
     }
   }
+
+  @Test(
+    "A fetch where there is no memory is #UD, of the walk for it or of an event's delivery the guest's end",
+    arguments: [0x8000_0000, HPET.address, 0xFEE0_0000, 1 << 40] as [UInt64])
+  func fetch(address: UInt64) throws {
+    let guest = try DeviceGuest().guest
+    var exit = ScriptedExit(.eptViolation, qualification: 0x184)
+    exit.guestPhysicalAddress = address
+    exit[.guestRIP] = 0x4000_0123
+    let request = guest.run(exit)
+    #expect(request.isEnd)
+    #expect(guest.entries.map(\.event) == [0, 0x8000_0306] && guest.entries.last?.rip == 0x4000_0123)
+    exit.qualification = 0x84
+    #expect(guest.run(exit).stopText?.hasPrefix("the guest fetched an instruction from 0x") == true)
+    exit.qualification = 0x184
+    exit.idtVectoringInformation = IDTVectoringInformation(rawValue: 0x8000_0031)
+    #expect(guest.run(exit).stopText?.hasPrefix("the guest fetched an instruction from 0x") == true)
+  }
+
+  @Test("A fetch from the APIC-access page is #UD")
+  func fetchFromAPICAccessPage() throws {
+    let guest = try DeviceGuest().guest
+    let request = guest.run(ScriptedExit(.apicAccess, qualification: 0x2000))
+    #expect(request.isEnd)
+    #expect(guest.entries.map(\.event) == [0, 0x8000_0306])
+  }
+
+  @Test("Of an instruction that is not emulated the guest gets #UD, or stops, as the table says")
+  func unsupported() throws {
+    let device = try DeviceGuest()
+    let undefined = device.guest.run(device.exit([0x0F, 0x28, 0x00], at: 0xF000_0000, isWrite: false))
+    #expect(undefined.isEnd && device.guest.entries.last?.event == 0x8000_0306)
+    let stop = device.guest.run(device.exit([0x0F, 0x00, 0x00], at: 0xF000_0000, isWrite: true))
+    #expect(stop.stopText?.contains("by an instruction that Skep does not emulate: 0f 00 00") == true)
+  }
 }

@@ -25,12 +25,18 @@ struct InstructionForm: Sendable, CustomTestStringConvertible {
   /// The operand has 8 bytes at most.
   var operandBytes = 8
   var usesStack = false
+  /// A prefix that belongs to the opcode.
+  var prefix: UInt8?
+  /// The operand has 16 bytes and is aligned: there is REX.W.
+  var isDoubleQuadword = false
+  /// A division, of which most should have a quotient.
+  var isDivision = false
 
   var testDescription: String { name }
 
   private static let auxiliary: UInt64 = 0x10
 
-  static let all: [Self] = arithmetic + moves + unary + bits + strings
+  static let all: [Self] = arithmetic + moves + unary + bits + strings + shifts + multiplications + segments
 
   private static let arithmeticNumbers: [(String, Int)] = [
     ("ADD", 0), ("OR", 1), ("ADC", 2), ("SBB", 3), ("AND", 4), ("SUB", 5), ("XOR", 6), ("CMP", 7),
@@ -121,6 +127,72 @@ struct InstructionForm: Sendable, CustomTestStringConvertible {
     ]
   }
 
+  private static let shiftNumbers: [(String, UInt8)] = [
+    ("ROL", 0), ("ROR", 1), ("RCL", 2), ("RCR", 3), ("SHL", 4), ("SHR", 5), ("SAL", 6), ("SAR", 7),
+  ]
+  private static let shifts: [Self] =
+    shiftNumbers.flatMap { (name, number) -> [Self] in
+      let auxiliary = number >= 4 ? auxiliary : 0
+      let overflow: UInt64 = 0x800
+      // CF, if the count can be more than the operand has bits.
+      let carry: UInt64 = 4...6 ~= number ? 1 : 0
+      let undefined = auxiliary | overflow
+      return [
+        Self(name: "\(name) m8, 1", opcode: [0xD0], group: number, isByte: true, undefinedFlags: auxiliary),
+        Self(name: "\(name) m, 1", opcode: [0xD1], group: number, undefinedFlags: auxiliary),
+        Self(name: "\(name) m8, CL", opcode: [0xD2], group: number, isByte: true, undefinedFlags: undefined | carry),
+        Self(name: "\(name) m, CL", opcode: [0xD3], group: number, undefinedFlags: undefined | carry),
+        Self(name: "\(name) m32, CL", opcode: [0xD3], group: number, undefinedFlags: undefined, isNever16: true),
+        Self(
+          name: "\(name) m8, imm8", opcode: [0xC0], group: number, immediate: 1, isByte: true,
+          undefinedFlags: undefined | carry),
+        Self(
+          name: "\(name) m, imm8", opcode: [0xC1], group: number, immediate: 1, undefinedFlags: undefined | carry),
+        Self(
+          name: "\(name) m32, imm8", opcode: [0xC1], group: number, immediate: 1, undefinedFlags: undefined,
+          isNever16: true),
+      ]
+    }
+    // Of 16 bits the result is undefined if the count is more.
+    + ([("SHLD", 0xA4), ("SHRD", 0xAC)] as [(String, UInt8)]).flatMap { (name, opcode) -> [Self] in
+      [
+        Self(
+          name: "\(name) m, r, imm8", opcode: [0x0F, opcode], immediate: 1, undefinedFlags: 0x810, isNever16: true),
+        Self(name: "\(name) m, r, CL", opcode: [0x0F, opcode + 1], undefinedFlags: 0x810, isNever16: true),
+      ]
+    }
+
+  /// All but CF and OF.
+  private static let afterProduct: UInt64 = 0xD4
+  private static let multiplications: [Self] =
+    ([("MUL", 4), ("IMUL", 5)] as [(String, UInt8)]).flatMap { (name, number) -> [Self] in
+      [
+        Self(name: "\(name) m8", opcode: [0xF6], group: number, isByte: true, undefinedFlags: afterProduct),
+        Self(name: "\(name) m", opcode: [0xF7], group: number, undefinedFlags: afterProduct),
+      ]
+    }
+    + ([("DIV", 6), ("IDIV", 7)] as [(String, UInt8)]).flatMap { (name, number) -> [Self] in
+      [
+        Self(
+          name: "\(name) m8", opcode: [0xF6], group: number, isByte: true, undefinedFlags: 0x8D5, isDivision: true),
+        Self(name: "\(name) m", opcode: [0xF7], group: number, undefinedFlags: 0x8D5, isDivision: true),
+      ]
+    }
+    + [
+      Self(name: "IMUL r, m", opcode: [0x0F, 0xAF], undefinedFlags: afterProduct),
+      Self(name: "IMUL r, m, imm", opcode: [0x69], immediate: -1, undefinedFlags: afterProduct),
+      Self(name: "IMUL r, m, imm8", opcode: [0x6B], immediate: 1, undefinedFlags: afterProduct),
+      // All but ZF.
+      Self(name: "BSF r, m", opcode: [0x0F, 0xBC], undefinedFlags: 0x895),
+      Self(name: "BSR r, m", opcode: [0x0F, 0xBD], undefinedFlags: 0x895),
+      Self(name: "POPCNT r, m", opcode: [0x0F, 0xB8], prefix: 0xF3),
+      Self(name: "CMPXCHG16B m128", opcode: [0x0F, 0xC7], group: 1, isLockable: true, isDoubleQuadword: true),
+    ]
+
+  private static let segments: [Self] =
+    (0..<6 as Range<UInt8>).map { Self(name: "MOV m16, Sreg \($0)", opcode: [0x8C], group: $0) }
+    + [Self(name: "CLFLUSH m8", opcode: [0x0F, 0xAE], group: 7, isNever16: true)]
+
   private static let stringOpcodes: [(String, UInt8)] = [
     ("MOVS", 0xA4), ("CMPS", 0xA6), ("STOS", 0xAA), ("LODS", 0xAC), ("SCAS", 0xAE),
   ]
@@ -149,10 +221,12 @@ struct RandomInstruction {
     let rexBits = random.chance(50) ? UInt8(random.next() & 0xF) : 0
     var rex: UInt8 = random.chance(60) ? 0x40 | rexBits : 0
     if form.operandBytes < 8 { rex &= ~8 }
+    if form.isDoubleQuadword { rex |= 0x48 }
     let isLocked = form.isLockable && random.chance(30)
     let usesFS = random.chance(15) && !form.isOffset && !form.isString
     let hasAddressSize = !usesFS && random.chance(15)
-    let hasOperandSize = !form.isNever16 && !form.isByte && random.chance(30)
+    let hasOperandSize = !form.isNever16 && !form.isByte && !form.isDoubleQuadword && random.chance(30)
+    if let prefix = form.prefix { bytes.append(prefix) }
     if isLocked { bytes.append(0xF0) }
     if hasOperandSize { bytes.append(0x66) }
     if random.chance(20) { bytes.append([0x26, 0x2E, 0x36, 0x3E][Int(random.next() % 4)]) }
@@ -160,7 +234,7 @@ struct RandomInstruction {
     if hasAddressSize { bytes.append(0x67) }
     if form.isString && random.chance(60) { bytes.append(random.chance(50) ? 0xF3 : 0xF2) }
     // One that does not count.
-    if random.chance(5), !form.isNever16 {
+    if random.chance(5), !form.isNever16, !form.isDoubleQuadword {
       bytes.insert(form.operandBytes < 8 ? 0x40 : 0x48, at: Int(random.next() % UInt64(bytes.count + 1)))
     }
     if let last = bytes.last, last & 0xF0 == 0x40 { rex = last }
@@ -168,7 +242,19 @@ struct RandomInstruction {
     bytes += form.opcode
 
     let operandSize = form.isByte ? 1 : rex & 8 != 0 ? 8 : hasOperandSize ? 2 : 4
-    let middle = target + 2048 + random.next() % 64
+    let middle = (target + 2048 + random.next() % 64) & (form.isDoubleQuadword ? ~15 : ~0)
+    if form.isDoubleQuadword && random.chance(50) {
+      // What memory has if it is the same everywhere.
+      registers[0] = 0x0101_0101_0101_0101 &* (registers[0] & 0xFF)
+      registers[2] = registers[0]
+    }
+    if form.isDivision {
+      // A small dividend, negative now and then.
+      let isNegative = random.chance(30)
+      registers[0] = operandSize == 1 ? random.next() & 0x7F : random.next() >> 1
+      registers[2] = isNegative ? ~0 : 0
+      if operandSize == 1 && isNegative { registers[0] |= 0xFF80 }
+    }
     if form.isString {
       registers[6] = middle
       registers[7] = middle &+ (random.next() % 128 &- 64)

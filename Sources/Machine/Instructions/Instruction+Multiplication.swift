@@ -69,7 +69,8 @@ extension Instruction {
     let (rax, rdx) = (registers[RegisterFile.rax], registers[RegisterFile.rdx])
     if memorySize == 8 { return (rdx, rax) }
     let bits = 8 &* UInt64(truncatingIfNeeded: memorySize)
-    let low = memorySize == 1 ? rax & 0xFFFF : (rdx & mask(ofSize: memorySize)) &<< bits | rax & mask(ofSize: memorySize)
+    let low =
+      memorySize == 1 ? rax & 0xFFFF : (rdx & mask(ofSize: memorySize)) &<< bits | rax & mask(ofSize: memorySize)
     if operation == .div { return (0, low) }
     let extended = signExtended(low, fromSize: 2 &* memorySize)
     return (Int64(bitPattern: extended) < 0 ? ~0 : 0, extended)

@@ -194,7 +194,8 @@ enum OpcodeEntry {
 
   /// Group 15 of operands in memory.
   static func group15(_ number: UInt8, hasOperandSizeOverride: Bool) -> Self {
-    number == 7 || number == 6 && hasOperandSizeOverride ? row(.clflush, .m, .byte) : .unsupported(.registersInProcessor)
+    number == 7 || number == 6 && hasOperandSizeOverride
+      ? row(.clflush, .m, .byte) : .unsupported(.registersInProcessor)
   }
 
   /// "Three-byte Opcode Map: First Two Bytes are 0F 38H".
