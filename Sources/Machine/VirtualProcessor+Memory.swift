@@ -14,13 +14,13 @@ extension VirtualProcessor: MMIODevice {
       let offset = machine.pointee.memory.layout.offset(of: page, byteCount: 4096)
     {
       let physical = PhysicalAddress(machine.pointee.backing.rawValue &+ offset)
-      return map(page, to: physical, address, access, &vcpu)
+      return map(page, to: physical, .all, address, access, &vcpu)
     }
+    // There are registers, and no code: a processor has been found that ends when it fetches there (Bochs).
     if vcpu.options.contains(.virtualizeAPICAccesses), page == localAPIC.registersAddress,
-      page == LocalAPIC.usualAddress,
-      !machine.pointee.isAPICAccessPageRetired
+      page == LocalAPIC.usualAddress, !access.fetch, !machine.pointee.isAPICAccessPageRetired
     {
-      return map(page, to: machine.pointee.apicAccessPage, address, access, &vcpu)
+      return map(page, to: machine.pointee.apicAccessPage, [.read, .write], address, access, &vcpu)
     }
     guard let operand = vcpu.operandAccess(at: address, access) else {
       if vcpu.isInstructionFetch(access) { return fetchNothing(&vcpu) }
@@ -39,15 +39,15 @@ extension VirtualProcessor: MMIODevice {
 
   /// Maps a page; whatever the access interrupted is delivered again.
   private mutating func map<P: VMXProcessor>(
-    _ page: UInt64, to physical: PhysicalAddress, _ address: UInt64, _ access: EPTViolationQualification,
-    _ vcpu: inout LoadedVCPU<P>
+    _ page: UInt64, to physical: PhysicalAddress, _ permissions: EPTPermissions, _ address: UInt64,
+    _ access: EPTViolationQualification, _ vcpu: inout LoadedVCPU<P>
   ) -> HostRequest? {
     vcpu.restoreBlockingByNMI(unblocked: access.nmiUnblockingDueToIRET)
     vcpu.keepInterruptedEvent()
     machine.pointee.lock.acquire()
     defer { machine.pointee.lock.release() }
     do throws(EPTError) {
-      if try machine.pointee.tables.mapIfAbsent(page, to: physical) { return nil }
+      if try machine.pointee.tables.mapIfAbsent(page, to: physical, permissions: permissions) { return nil }
       // Another processor may have been first; what was mapped already when this one looked is not to be mapped again.
       let wasMapped = access.readable || access.writable || access.executable
       return wasMapped ? .stopped(.missingMemory(guestPhysicalAddress: address, access)) : nil

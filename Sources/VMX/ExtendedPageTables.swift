@@ -81,11 +81,12 @@ public struct ExtendedPageTables: ~Copyable {
     }
   }
 
-  /// Maps the 4 KiB page at guest-physical `page`, a multiple of 4,096, to the one at `physical`, with all permissions and
-  /// write-back, in one walk.
+  /// Maps the 4 KiB page at guest-physical `page`, a multiple of 4,096, to the one at `physical`, write-back, in one walk.
   ///
   /// - Returns: false, and nothing has changed, if something is mapped there already.
-  public mutating func mapIfAbsent(_ page: UInt64, to physical: PhysicalAddress) throws(EPTError) -> Bool {
+  public mutating func mapIfAbsent(
+    _ page: UInt64, to physical: PhysicalAddress, permissions: EPTPermissions = .all
+  ) throws(EPTError) -> Bool {
     var table = root.pointer
     for level in stride(from: 4, to: 1, by: -1) {
       let entry = Self.entry(in: table, for: page, level: level)
@@ -100,7 +101,7 @@ public struct ExtendedPageTables: ~Copyable {
     let entry = Self.entry(in: table, for: page, level: 1)
     if entry.pointee & EPTPermissions.all.rawValue != 0 { return false }
     entry.pointee =
-      physical.rawValue | EPTPermissions.all.rawValue | UInt64(EPTMemoryType.writeBack.rawValue) << 3
+      physical.rawValue | permissions.rawValue | UInt64(EPTMemoryType.writeBack.rawValue) << 3
     return true
   }
 

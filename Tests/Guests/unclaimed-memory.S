@@ -38,8 +38,8 @@ guest:
   or $0x200, %rax
   mov %rax, %cr4
   TRY
-  movaps (%r12), %xmm0
-  FAULTS VECTOR_UD, 0, "MOVAPS"
+  movups (%r12), %xmm0
+  FAULTS VECTOR_UD, 0, "MOVUPS"
   TRY
   fldt (%r12)
   FAULTS VECTOR_UD, 0, "FLD"
