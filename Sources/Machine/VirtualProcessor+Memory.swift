@@ -30,7 +30,9 @@ extension VirtualProcessor: MMIODevice {
     return emulateMMIO(operand, &vcpu)
   }
 
-  /// An instruction where there is no memory: on a PC all ones, of which FFH FFH is #UD. Where a device is, too, since no
+  /// An instruction where there is no memory: on a PC all ones, of which FFH FFH is #UD.
+  ///
+  /// Where a device is, too, since no
   /// code is there.
   private mutating func fetchNothing<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
     vcpu.raise(.invalidOpcode)

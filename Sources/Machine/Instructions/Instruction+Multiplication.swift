@@ -33,7 +33,9 @@ extension Instruction {
     operation == .div || operation == .idiv ? quotient(by: value, registers) == nil : false
   }
 
-  /// DIV, IDIV; all flags are undefined, and stay. What raises #DE changes nothing.
+  /// DIV, IDIV; all flags are undefined, and stay.
+  ///
+  /// What raises #DE changes nothing.
   func divide(_ value: UInt64, _ registers: RegisterFile) -> UInt64 {
     if let (quotient, remainder) = quotient(by: value, registers) {
       writePair(upper: remainder, quotient, registers)

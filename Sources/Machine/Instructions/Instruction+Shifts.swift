@@ -43,7 +43,9 @@ extension Instruction {
     }
   }
 
-  /// OF says whether the last shift by one bit changed the sign. Rotates change no others but CF.
+  /// OF says whether the last shift by one bit changed the sign.
+  ///
+  /// Rotates change no others but CF.
   private func takeFlags(_ result: UInt64, _ carry: UInt64, _ sign: UInt64, _ rflags: inout RFLAGS) {
     let other = isLeftShift ? carry : result &>> (sign &- 1)
     let overflow = (result &>> sign ^ other) & 1
