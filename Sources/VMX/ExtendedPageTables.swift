@@ -57,6 +57,9 @@ public struct ExtendedPageTables: ~Copyable {
         | (capabilities.supportsAccessedAndDirtyFlags ? 1 << 6 : 0))
   }
 
+  /// How many pages of the pool are left.
+  public var remainingPages: Int { pool.remaining }
+
   /// Maps guest-physical `range` to the physical addresses from `physical` on, by 2 MiB pages as far as alignment allows
   /// if `largePages`.
   ///

@@ -1,44 +1,81 @@
 import Boot
 import Host
+import Machine
+import VMX
 
-/// A sum over all memory below 4 GiB that nobody is to change while the guest runs: the image's text and constants, the
-/// modules and the boot information, the guard on both sides of the guest's memory, and all that is free.
+/// A sum over all memory below 4 GiB that nobody is to change while the guest runs.
 ///
-/// Left out are the first page, the image's data, the pages of tables, and the guest's own memory.
+/// In it are the image's text, constants and data; the modules and the boot information; the stacks of processors that
+/// were not started; the IDT; the host's page tables, but for their accessed and dirty flags; the APIC-access page; the
+/// pages of the pool that no table was made of; the guard below the guest's memory; and all that is free.
+///
+/// Left out are the guest's own memory; the pages that VMCSs, extended page tables and the devices' state were made of,
+/// and eight more for tables that are made while the guest runs, or the whole pool if its memory is mapped when it is
+/// touched; the stacks of the processors that run, and the page under each stack, which is not mapped; the last pages of
+/// the image, with the variables through which processors are started and ended; and what the firmware has kept.
 struct MemorySum {
   private let multiboot: Multiboot2
-  private let changing: InlineArray<2, Range<UInt64>>
-  private let start: UInt64
+  private let pool: PoolUse
+  private let changing: PageRanges
+  private let start: PageSum
 
-  /// Takes the sum; the memory in `changing` is left out.
-  init(_ multiboot: Multiboot2, changing: InlineArray<2, Range<UInt64>>) {
+  /// Takes the sum.
+  init(_ multiboot: Multiboot2, guest: Range<UInt64>, pool: PoolUse, processorCount: Int) {
     self.multiboot = multiboot
+    self.pool = pool
+    var changing = PageRanges()
+    changing.append(guest)
+    changing.append(pool.pages.lowerBound..<pool.changingEnd)
+    for index in 0..<Int(MAXIMUM_PROCESSOR_COUNT) {
+      let stack = address_of_processor_stacks() + UInt64(index) * UInt64(PROCESSOR_STACK_STRIDE)
+      changing.append(stack..<stack + (index < processorCount ? UInt64(PROCESSOR_STACK_STRIDE) : 0x1000))
+    }
+    changing.append(address_of_processor_slots()..<address_of_image_end())
     self.changing = changing
-    start = Self.sum(multiboot, changing)
+    start = Self.sum(multiboot, pool, changing)
   }
 
   /// Whether the sum is still the same.
-  var isUnchanged: Bool { Self.sum(multiboot, changing) == start }
+  var isUnchanged: Bool { Self.sum(multiboot, pool, changing) == start }
 
-  private static func sum(_ multiboot: Multiboot2, _ changing: InlineArray<2, Range<UInt64>>) -> UInt64 {
-    var sum: UInt64 = 0xCBF2_9CE4_8422_2325
-    let data = address_of_constants_end()..<address_of_image_end()
+  private static func sum(_ multiboot: Multiboot2, _ pool: PoolUse, _ changing: PageRanges) -> PageSum {
+    var sum = PageSum()
     multiboot.forEachAvailableRange { range in
-      var page = max((range.lowerBound + 0xFFF) & ~0xFFF, 0x1000)
-      let end = min(range.upperBound, HostMemory.limit)
-      while page + 0x1000 <= end {
-        if !data.contains(page) && !changing[0].contains(page) && !changing[1].contains(page) {
-          add(page: pointer(to: page), to: &sum)
-        }
-        page += 0x1000
-      }
+      sum.add(range.lowerBound..<min(range.upperBound, HostMemory.limit), without: changing, at: contents)
     }
+    sum.add(pool.interruptDescriptorTable, at: contents)
+    sum.add(pool.hostPageTables, ignoring: 1 << 5 | 1 << 6, at: contents)
+    sum.add(pool.apicAccessPage, at: contents)
     return sum
   }
 
-  /// FNV-1a, by words of 64 bits.
-  private static func add(page: UnsafeMutableRawPointer, to sum: inout UInt64) {
-    let words = page.assumingMemoryBound(to: UInt64.self)
-    for index in 0..<512 { sum = (sum ^ words[index]) &* 0x100_0000_01B3 }
+  /// Not the address itself, since a pointer to the first page is nil.
+  private static func contents(_ page: UInt64) -> UnsafeRawPointer {
+    UnsafeRawPointer(pointer(to: page + 0x1000) - 0x1000)
+  }
+}
+
+/// What the pages of the pool were used for.
+struct PoolUse {
+  /// All of them.
+  let pages: Range<UInt64>
+  /// What was built of them first: a page each, but for the page tables.
+  let interruptDescriptorTable: Range<UInt64>
+  let hostPageTables: Range<UInt64>
+  var apicAccessPage: Range<UInt64> = 0..<0
+  /// From here on no page changes.
+  var changingEnd: UInt64
+
+  /// Looks at `pool`, whose pages are `pages` and of which nothing was made but the host's IDT and page tables.
+  init(_ pool: borrowing PagePool, of pages: Range<UInt64>) {
+    self.pages = pages
+    interruptDescriptorTable = pages.lowerBound..<pages.lowerBound + 0x1000
+    hostPageTables = interruptDescriptorTable.upperBound..<pages.upperBound - UInt64(pool.remaining) << 12
+    changingEnd = pages.upperBound
+  }
+
+  /// Takes note that `tables` has pages of the pool left, of which it will need only a few.
+  mutating func leaveUnused(pagesOf tables: borrowing ExtendedPageTables) {
+    changingEnd = pages.upperBound - UInt64(max(0, tables.remainingPages - 8)) << 12
   }
 }

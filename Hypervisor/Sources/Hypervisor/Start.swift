@@ -77,6 +77,7 @@ private func runGuest(
 ) {
   let support = requireSupport(BareMetalProcessor(), options)
   let guest = allocation.guest
+  var use = PoolUse(allocation.pool, of: allocation.tables)
   let memory = GuestMemory(base: pointer(to: guest.lowerBound), byteCount: guest.upperBound - guest.lowerBound)
   let entry = loadKernel(multiboot, options, into: memory)
   let hostClock = HostClock.measure()
@@ -91,6 +92,7 @@ private func runGuest(
   else { fail("there is no memory for the guest's processors") }
   let tables = mapGuest(memory, at: guest, options, support, allocation.pool.takeRest())
   let eptPointer = tables.pointer
+  if !options.mapsOnDemand { use.leaveUnused(pagesOf: tables) }
   let start = cvmx_rdtsc()
   let machine = machinePage.pointer.bindMemory(to: VirtualMachine.self, capacity: 1)
   machine.initialize(
@@ -110,7 +112,8 @@ private func runGuest(
       apicAccessPage: apicAccessPage.address, processors: processors, processorCount: count, entry: entry,
       drill: options.drill, hasX2APIC: options.hasX2APIC))
   if options.checksMemory {
-    run.pointee.memorySum = MemorySum(multiboot, changing: [allocation.tables, guest])
+    use.apicAccessPage = apicAccessPage.address.rawValue..<apicAccessPage.address.rawValue + 0x1000
+    run.pointee.memorySum = MemorySum(multiboot, guest: guest, pool: use, processorCount: count)
   }
   for index in 1..<count {
     HostProcessors.run(on: index, run) { index, argument in
