@@ -183,11 +183,12 @@ differential: packages probe ## Hold the checks against Bochs: SEED=… COUNT=�
 
 # Guests one after the other, from successive seeds: make hostile TIME=3600 SEED=7 CPUS=2
 TIME ?= 600
+ROUNDS ?= 2000
 
 .PHONY: hostile
 hostile: packages build image test-guests ## Run guests that mean harm: TIME=seconds SEED=… CPUS=1 or 2
 	@$(SWIFT) build --product hostile 2>&1 | cat
-	@.build/debug/hostile --time $(TIME) --seed $(SEED) --cpus $(CPUS) --cpu-model $(CPU_MODEL)
+	@.build/debug/hostile --time $(TIME) --seed $(SEED) --cpus $(CPUS) --cpu-model $(CPU_MODEL) --rounds $(ROUNDS)
 
 # Only every n-th mutant: make mutate STEP=10
 STEP ?= 1

@@ -76,12 +76,7 @@ let package = Package(
       swiftSettings: settings),
 
     .executableTarget(
-      name: "hostile",
-      dependencies: [
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Subprocess", package: "swift-subprocess"),
-        .product(name: "SystemPackage", package: "swift-system"),
-      ],
+      name: "hostile", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings),
 
     .testTarget(name: "VMCSTests", dependencies: ["VMCS", "ProcessorModel", "generate"], swiftSettings: settings),
@@ -95,6 +90,7 @@ let package = Package(
     .testTarget(name: "ExplanationTests", dependencies: ["Explanation", "VMCSDump"], swiftSettings: settings),
     .testTarget(name: "LauncherTests", dependencies: ["Launcher"], swiftSettings: settings),
     .testTarget(name: "MutateTests", dependencies: ["mutate"], swiftSettings: settings),
+    .testTarget(name: "HostileTests", dependencies: ["hostile"], swiftSettings: settings),
     .testTarget(name: "BenchmarkTests", dependencies: ["benchmark"], swiftSettings: settings),
     .testTarget(name: "ImageTests", dependencies: ["VMCS"], swiftSettings: settings),
     .testTarget(

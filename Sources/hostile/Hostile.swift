@@ -1,16 +1,27 @@
 import ArgumentParser
+import Glibc
+import Synchronization
 
 /// `make hostile`: runs guests that mean harm, one after the other, until the time is over.
 @main
-struct Hostile: AsyncParsableCommand {
+struct Hostile: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "hostile", abstract: "Run the guest that means harm, from successive seeds, until the time is over.")
+    commandName: "hostile", abstract: "Run the guest that means harm, from successive seeds, until the time is over.",
+    discussion: """
+      Says of each guest how it ended, as soon as it has, and once a minute what there was until then. A guest prints a \
+      line whenever it has played 64 rounds: that is its heartbeat, and if the next does not come in time, by the clock of \
+      the computer and not the emulated one, it hangs. All that a guest printed that failed is shown, with the command \
+      that repeats it: from the same seed a run is the same to the instruction.
+      """)
 
   @Option(help: "The skep command.")
   var skep = ".build/debug/skep"
 
   @Option(help: "The guest, which `make test-guests` makes.")
   var guest = "build/test-guests/hostile"
+
+  @Option(help: "A library that makes Bochs' RDRAND give the same numbers in every run.")
+  var preload = "build/test-guests/srand.so"
 
   @Option(help: "The first guest's seed.")
   var seed: UInt64 = 1
@@ -24,8 +35,8 @@ struct Hostile: AsyncParsableCommand {
   @Option(help: "What one guest does at most, in rounds.")
   var rounds = 2000
 
-  @Option(help: "How long one guest may take, in seconds; longer is a hang.")
-  var patience = 300
+  @Option(help: "How long a guest may be silent, in seconds; longer is a hang.")
+  var patience = 120
 
   @Option(help: "The emulated processor: a model of Bochs.")
   var cpuModel = "corei7_skylake_x"
@@ -36,24 +47,53 @@ struct Hostile: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
-    let start = ContinuousClock.now
+  func run() throws {
+    for number in [SIGINT, SIGTERM, SIGHUP] { signal(number) { _ in isInterrupted.store(true, ordering: .relaxed) } }
+    // Bochs runs in a directory of its own.
+    if let path = realpath(preload, nil) { setenv("LD_PRELOAD", path, 1) }
+    var summary = Summary(processors: cpus, model: cpuModel)
     var seed = seed
-    var (guests, total, failures) = (0, 0, 0)
-    while ContinuousClock.now - start < .seconds(time) {
-      let run = try await HostileRun(self, seed: seed)
-      guests += 1
-      total += run.rounds
-      if run.failure != nil { failures += 1 }
-      print(
-        "seed \(seed), \(cpus) processors: \(run.rounds) rounds; \(run.end)\(run.failure.map { "; FAILED: \($0)" } ?? "")"
-      )
-      if run.failure != nil { print(run.output) }
-      seed += 1
+    while summary.seconds < Double(time), !isInterrupted.load(ordering: .relaxed) {
+      var heartbeat = Heartbeat(patience: Double(patience))
+      let child = try GuestProcess(arguments(seed: seed))
+      let end = child.carry { line in
+        heartbeat.hear(line)
+      } whileWaiting: {
+        if summary.isDue() { say(summary.text) }
+        return heartbeat.check() && !isInterrupted.load(ordering: .relaxed)
+      }
+      if isInterrupted.load(ordering: .relaxed) { break }
+      let run = HostileRun(output: end.output, status: end.status, processors: cpus, silence: heartbeat.silence)
+      summary.add(run)
+      say("seed \(seed), \(cpus) CPUs: \(run.summary); \(decimal(end.seconds)) s")
+      if run.failure != nil { say("\(run.output)\nagain: \(again(seed: seed))") }
+      seed &+= 1
     }
-    print(
-      "\(guests) guests, about \(total) rounds in \((ContinuousClock.now - start).components.seconds) s; \(failures) failed"
-    )
-    if failures > 0 { throw ExitCode.failure }
+    say(summary.text)
+    if isInterrupted.load(ordering: .relaxed) { throw ExitCode(130) }
+    if summary.failures > 0 { throw ExitCode.failure }
   }
+
+  private func arguments(seed: UInt64) -> [String] {
+    [
+      skep, "run", "--kernel", guest, "--memory", "32M", "--check-memory", "--no-metered",
+      "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
+      "--append", "seed=\(seed) rounds=\(rounds) cpus=\(cpus)",
+    ]
+  }
+
+  /// The command that repeats a guest.
+  func again(seed: UInt64) -> String {
+    let rounds = rounds == 2000 ? "" : " ROUNDS=\(rounds)"
+    return "make hostile TIME=1 SEED=\(seed) CPUS=\(cpus) CPU_MODEL=\(cpuModel)\(rounds)"
+  }
+}
+
+/// The user, or who started this, wants it to end.
+private let isInterrupted = Atomic<Bool>(false)
+
+/// Prints a line at once, also into a file or a pipe.
+private func say(_ line: String) {
+  print(line)
+  fflush(nil)
 }

@@ -1,6 +1,3 @@
-import Subprocess
-import SystemPackage
-
 /// One guest that means harm, from its start to its end.
 struct HostileRun {
   /// All that `skep run` printed.
@@ -12,45 +9,43 @@ struct HostileRun {
   /// What must not happen and has happened; nil if nothing has.
   var failure: String?
 
-  init(_ options: Hostile, seed: UInt64) async throws {
-    let arguments = [
-      "run", "--kernel", options.guest, "--memory", "32M", "--check-memory", "--no-metered",
-      "--cpus", "\(options.cpus)", "--cpu-model", options.cpuModel, "--start-time", "1700000000",
-      "--timeout", "\(options.patience)",
-      "--append", "seed=\(seed) rounds=\(options.rounds) cpus=\(options.cpus)",
-    ]
-    let result = try await Subprocess.run(
-      .path(FilePath(options.skep)), arguments: Arguments(arguments), input: .none, output: .bytes(limit: 1 << 24),
-      error: .combinedWithOutput)
-    var status: Int32?
-    if case .exited(let code) = result.terminationStatus { status = code }
-    self.init(output: String(decoding: result.standardOutput, as: UTF8.self), status: status, processors: options.cpus)
-  }
-
   /// Judges what a run has printed.
-  init(output: String, status: Int32?, processors: Int) {
+  ///
+  /// - Parameter silence: how long it was silent, in seconds, if it was ended for that.
+  init(output: String, status: Int32?, processors: Int, silence: Double? = nil) {
     // Swift takes a carriage return with its line feed for one character.
     let lines = output.split(whereSeparator: \.isNewline).map(String.init)
     self.output = output
     rounds = lines.compactMap { Self.number($0, after: "round ") ?? Self.number($0, after: "over ") }.last ?? 0
-    end = lines.last { $0.hasPrefix("==> The guest") } ?? lines.last ?? ""
-    failure = Self.failure(in: lines, status, processors)
+    end = Self.end(of: lines)
+    failure = silence.map { "no heartbeat for \(decimal($0)) s" } ?? Self.failure(in: lines, status, processors)
   }
+
+  /// What there is to say of it in one line.
+  var summary: String { "\(rounds) rounds; \(end)\(failure.map { "; FAILED: \($0)" } ?? "")" }
 
   private static func number(_ line: String, after word: String) -> Int? {
     line.hasPrefix(word) ? Int(line.dropFirst(word.count)) : nil
   }
 
+  /// The last line of progress, without what shows that it is one, and without the time.
+  private static func end(of lines: [String]) -> String {
+    guard let line = lines.last(where: { $0.hasPrefix("==> The guest") }) else { return lines.last ?? "" }
+    return String(line.dropFirst(4).prefix { $0 != "[" }.drop { $0 == " " }).trimmingLastSpace
+  }
+
   /// Beginnings and parts of lines that tell of a fault of Skep's, or of the second processor's.
-  private static let faults = [
+  static let faults = [
     "VM entry failed", "a reason that Skep does not handle", "has changed while the guest ran", "Skep panicked",
     "the second processor has exception", "the second processor stands still", "Skep's extended page tables",
+    "no memory left for extended page tables",
   ]
 
   private static func failure(in lines: [String], _ status: Int32?, _ processors: Int) -> String? {
     if let fault = faults.first(where: { fault in lines.contains { $0.contains(fault) } }) { return fault }
-    if status == 4 { return "it hangs" }
-    guard lines.contains(where: { $0.hasPrefix("==> The guest") }) else { return "the run died" }
+    guard lines.contains(where: { $0.hasPrefix("==> The guest") }) else {
+      return "the run died (\(status.map { "status \($0)" } ?? "a signal"))"
+    }
     if !lines.contains(where: { $0.contains("memory outside the guest is unchanged") }) {
       return "memory was not checked"
     }
@@ -61,4 +56,14 @@ struct HostileRun {
     }
     return nil
   }
+}
+
+extension String {
+  fileprivate var trimmingLastSpace: String { hasSuffix(" ") ? String(dropLast()) : self }
+}
+
+/// `value` to the tenth.
+func decimal(_ value: Double) -> String {
+  let tenths = Int((value * 10).rounded())
+  return "\(tenths / 10).\(tenths % 10)"
 }

@@ -70,28 +70,13 @@ struct ProcessorTests {
 
   @Test("A machine with fewer processors than the guest is refused")
   func tooFew() throws {
-    let boot = try Boot(
-      method: .hypervisor(InputFile("\(package)/build/skep.elf", role: "hypervisor image")),
-      kernel: InputFile(scratch.kernel(), role: "kernel"), memory: .mebibytes(64), processorCount: 4)
-    let configuration = Emulator().configuration(
-      memory: boot.machineMemory, processorCount: 2, console: "console", report: "report")
-    let files = configuration.split(separator: "\n").map { $0.hasPrefix("com") ? file($0) : String($0) }
-    _ = try scratch.write(Array(files.joined(separator: "\n").utf8), to: "bochsrc")
-    let (_, output) = try scratch.shell(
-      """
-      \(RunTests.skep) image -o boot.iso --hypervisor \(package)/build/skep.elf --kernel kernel --memory 64M --cpus 4
-      echo c >commands
-      TERM=xterm timeout 60 bochs-bin -q -f bochsrc -rc commands >/dev/null 2>&1
-      cat report
-      """)
+    let run = try EmulatorRun(
+      scratch.kernel(), mebibytes: 64, processorCount: 4, machineProcessors: 2, in: scratch)
     #expect(
-      output.contains("skep: error the machine has 2 processors, the guest wants 4; ask for fewer with --cpus\n"),
-      "\(output)")
-    #expect(output.contains("skep: end error\n"))
-  }
+      run.report == """
+        skep: error the machine has 2 processors, the guest wants 4; ask for fewer with --cpus
+        skep: end error
 
-  /// A serial port's line of the configuration, with a file in the place of a terminal.
-  private func file(_ line: Substring) -> String {
-    line.split(separator: ",").map { $0 == " mode=term" ? " mode=file" : String($0) }.joined(separator: ",")
+        """, "\(run.debugger)")
   }
 }

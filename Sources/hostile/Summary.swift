@@ -1,0 +1,46 @@
+/// What has become of all guests until now.
+struct Summary {
+  private(set) var guests = 0
+  private(set) var failures = 0
+  private var rounds = 0
+  private var ends: [String: Int] = [:]
+  private let machine: String
+  private let now: () -> Double
+  private let start: Double
+  private var told: Double
+
+  /// Begins.
+  ///
+  /// - Parameter now: the time, in seconds.
+  init(processors: Int, model: String, now: @escaping () -> Double = monotonicTime) {
+    machine = "\(processors) x \(model)"
+    self.now = now
+    start = now()
+    told = start
+  }
+
+  /// The time since the start.
+  var seconds: Double { now() - start }
+
+  /// Counts a guest.
+  mutating func add(_ run: HostileRun) {
+    guests += 1
+    rounds += run.rounds
+    if run.failure != nil { failures += 1 }
+    ends[run.failure.map { "FAILED: \($0.filter { !$0.isNumber })" } ?? run.end, default: 0] += 1
+  }
+
+  /// One line: how long, how much, and each way in which guests have ended, the most frequent first.
+  var text: String {
+    let kinds = ends.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.value) x \($0.key)" }
+    return "==> after \(Int(seconds)) s on \(machine): \(guests) guests, about \(rounds) rounds, \(failures) failed"
+      + (kinds.isEmpty ? "" : "; " + kinds.joined(separator: ", "))
+  }
+
+  /// Whether a minute has passed since this was last said to be so, or since the start.
+  mutating func isDue() -> Bool {
+    guard now() - told >= 60 else { return false }
+    told = now()
+    return true
+  }
+}

@@ -1,0 +1,125 @@
+import Testing
+
+@testable import hostile
+
+/// What the runner makes of what a guest has printed.
+@Suite("Judging hostile guests")
+struct HostileRunTests {
+  /// What `skep run` prints of a guest with two processors that comes to its end.
+  static let sound = """
+    ==> Making the boot image: hostile (26.3 KiB) [0.0 s]
+    seed 7
+    round 0
+    round 64
+    beat 50
+    alive 99
+    over 100
+        memory outside the guest is unchanged
+    ==> The guest was stopped: triple fault [4.3 s]
+    """
+
+  @Test("A sound run: its rounds and its end")
+  func soundRun() {
+    let run = HostileRun(output: Self.sound, status: 1, processors: 2)
+    #expect(run.failure == nil && run.rounds == 100 && run.end == "The guest was stopped: triple fault")
+    #expect(run.summary == "100 rounds; The guest was stopped: triple fault")
+  }
+
+  @Test("Carriage returns are no part of a line")
+  func carriageReturns() {
+    let output = Self.sound.split(separator: "\n").joined(separator: "\r\n")
+    #expect(HostileRun(output: output, status: 1, processors: 2).failure == nil)
+  }
+
+  @Test(
+    "What must not happen",
+    arguments: [
+      (
+        "    memory outside the guest is unchanged", "memory outside the guest has changed while the guest ran",
+        "has changed while the guest ran"
+      ),
+      ("    memory outside the guest is unchanged", "", "memory was not checked"),
+      ("==> The guest was stopped: triple fault [4.3 s]", "==> Skep panicked [4.3 s]", "Skep panicked"),
+      ("==> The guest was stopped: triple fault [4.3 s]", "skep: the emulator died", "the run died (status 1)"),
+      ("round 64", "VM entry failed: exit reason 33", "VM entry failed"),
+      (
+        "round 64", "the guest's processor left it for a reason that Skep does not handle",
+        "a reason that Skep does not handle"
+      ),
+      ("alive 99", "", "the second processor does not answer"),
+      ("alive 99", "the second processor stands still 3", "the second processor stands still"),
+      ("beat 50", "the second processor has exception 14", "the second processor has exception"),
+      ("round 64", "Skep has no memory left for extended page tables", "no memory left for extended page tables"),
+      ("round 0", "", "the guest did not come to its first round"),
+    ])
+  func faults(line: String, replacement: String, failure: String) {
+    let output = Self.sound.split(separator: "\n").map { $0 == line ? replacement : String($0) }.joined(separator: "\n")
+    #expect(output != Self.sound)
+    #expect(HostileRun(output: output, status: 1, processors: 2).failure == failure)
+  }
+
+  @Test("With one processor nobody has to answer")
+  func oneProcessor() {
+    let output = Self.sound.split(separator: "\n").filter { $0 != "alive 99" }.joined(separator: "\n")
+    #expect(HostileRun(output: output, status: 1, processors: 1).failure == nil)
+  }
+
+  @Test("A guest that was silent for too long has failed, whatever else it printed")
+  func silent() {
+    let run = HostileRun(output: Self.sound, status: 130, processors: 2, silence: 120.04)
+    #expect(run.failure == "no heartbeat for 120.0 s")
+  }
+
+  @Test("The rounds are the heartbeat; the second processor's lines are not")
+  func heartbeat() {
+    let time = Time()
+    var heartbeat = Heartbeat(patience: 10) { time.seconds }
+    time.seconds = 9
+    heartbeat.hear("round 64")
+    time.seconds = 18
+    var beats = [heartbeat.check()]
+    heartbeat.hear("beat 50")
+    heartbeat.hear("RAX 0x0000000000000000")
+    time.seconds = 19
+    beats.append(heartbeat.check())
+    heartbeat.hear("over 100")
+    beats.append(heartbeat.check())
+    #expect(beats == [true, false, false])
+    #expect(heartbeat.silence == 10)
+  }
+
+  @Test("The summary counts each kind of end, the most frequent first, and comes once a minute")
+  func summary() {
+    let time = Time()
+    var summary = Summary(processors: 2, model: "tigerlake") { time.seconds }
+    #expect(summary.text == "==> after 0 s on 2 x tigerlake: 0 guests, about 0 rounds, 0 failed")
+    for end in ["The guest reset itself", "The guest powered off", "The guest powered off"] {
+      summary.add(
+        HostileRun(
+          output: Self.sound.replacing("The guest was stopped: triple fault", with: end), status: 0, processors: 2))
+    }
+    summary.add(HostileRun(output: "", status: nil, processors: 2))
+    let isDue = [59.0, 61, 62, 120, 121].map { seconds in
+      time.seconds = seconds
+      return summary.isDue()
+    }
+    #expect(isDue == [false, true, false, false, true])
+    time.seconds = 61
+    #expect(
+      summary.text
+        == "==> after 61 s on 2 x tigerlake: 4 guests, about 300 rounds, 1 failed; 2 x The guest powered off, "
+        + "1 x FAILED: the run died (a signal), 1 x The guest reset itself")
+  }
+
+  @Test("The command that repeats a guest")
+  func again() throws {
+    let command = try Hostile.parse(["--cpus", "2", "--rounds", "300", "--cpu-model", "tigerlake"])
+    #expect(command.again(seed: 77) == "make hostile TIME=1 SEED=77 CPUS=2 CPU_MODEL=tigerlake ROUNDS=300")
+    #expect(try Hostile.parse([]).again(seed: 1) == "make hostile TIME=1 SEED=1 CPUS=1 CPU_MODEL=corei7_skylake_x")
+  }
+
+  /// A clock that is set by hand.
+  private final class Time {
+    var seconds = 0.0
+  }
+}
