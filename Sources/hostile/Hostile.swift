@@ -66,7 +66,7 @@ struct Hostile: ParsableCommand {
       let run = HostileRun(output: end.output, status: end.status, processors: cpus, silence: heartbeat.silence)
       summary.add(run)
       say("seed \(seed), \(cpus) CPUs: \(run.summary); \(decimal(end.seconds)) s")
-      if run.failure != nil { say("\(run.output)\nagain: \(again(seed: seed))") }
+      if run.failure != nil { say("\(run.shortOutput)\nagain: \(again(seed: seed))") }
       seed &+= 1
     }
     say(summary.text)

@@ -21,6 +21,21 @@ struct HostileRun {
     failure = silence.map { "no heartbeat for \(decimal($0)) s" } ?? Self.failure(in: lines, status, processors)
   }
 
+  /// The output without most of what the second processor says.
+  var shortOutput: String {
+    let lines = output.split(whereSeparator: \.isNewline)
+    let beats = lines.filter { $0.hasPrefix("beat ") }
+    return lines.filter { !$0.hasPrefix("beat ") || $0 == beats.last }.joined(separator: "\n")
+  }
+
+  /// How it ended, without the numbers: one of a few kinds.
+  var kind: String {
+    let words = (failure.map { "FAILED: " + $0 } ?? end).split(separator: " ").map { word in
+      word.contains(where: \.isNumber) ? "…" : String(word)
+    }
+    return words.joined(separator: " ")
+  }
+
   /// What there is to say of it in one line.
   var summary: String { "\(rounds) rounds; \(end)\(failure.map { "; FAILED: \($0)" } ?? "")" }
 
@@ -28,10 +43,16 @@ struct HostileRun {
     line.hasPrefix(word) ? Int(line.dropFirst(word.count)) : nil
   }
 
-  /// The last line of progress, without what shows that it is one, and without the time.
+  /// The last line of progress, without what shows that it is one, and the time; and why, if the guest was stopped or
+  /// its second processor has ended it.
   private static func end(of lines: [String]) -> String {
     guard let line = lines.last(where: { $0.hasPrefix("==> The guest") }) else { return lines.last ?? "" }
-    return String(line.dropFirst(4).prefix { $0 != "[" }.drop { $0 == " " }).trimmingLastSpace
+    let end = line.dropFirst(4).prefix { $0 != "[" }.split(separator: " ").joined(separator: " ")
+    let registers = lines.firstIndex { $0.hasPrefix("RAX 0x") } ?? 0
+    let why =
+      lines.first { $0.hasPrefix("the first processor is lost") }
+      ?? lines[..<registers].last { !$0.hasPrefix("on processor") }
+    return end + (why.map { ": " + $0 } ?? "")
   }
 
   /// Beginnings and parts of lines that tell of a fault of Skep's, or of the second processor's.
@@ -56,10 +77,6 @@ struct HostileRun {
     }
     return nil
   }
-}
-
-extension String {
-  fileprivate var trimmingLastSpace: String { hasSuffix(" ") ? String(dropLast()) : self }
 }
 
 /// `value` to the tenth.

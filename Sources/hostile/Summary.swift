@@ -27,7 +27,7 @@ struct Summary {
     guests += 1
     rounds += run.rounds
     if run.failure != nil { failures += 1 }
-    ends[run.failure.map { "FAILED: \($0.filter { !$0.isNumber })" } ?? run.end, default: 0] += 1
+    ends[run.kind, default: 0] += 1
   }
 
   /// One line: how long, how much, and each way in which guests have ended, the most frequent first.

@@ -1,7 +1,8 @@
 // The hostile guest: what it needs to survive its own noise, and the rounds.
 //
 // Its command line: "seed=NUMBER" and "rounds=NUMBER". On COM1 it prints "seed NUMBER", every 64 rounds "round NUMBER", and
-// at the end "over NUMBER". A second processor, if there is one, prints "beat NUMBER" by its local APIC's timer.
+// at the end "over NUMBER". A second processor, if there is one, prints "beat NUMBER" by its local APIC's timer, and resets
+// the machine when the first has not come to another round for a while.
 
 #include "guest.h"
 
@@ -95,8 +96,15 @@ _Noreturn void ap_main(void) {
   *memory(APIC + 0x3E0) = 11;
   *memory(APIC + 0x320) = 0x20040;
   *memory(APIC + 0x380) = 500000;
-  for (uint32_t told = 0;;) {
+  uint64_t round = 0;
+  for (uint32_t told = 0, progress = 0;;) {
     __asm__ volatile("sti; hlt");
+    if (*(volatile uint64_t *)&round_number != round) round = round_number, progress = ap_ticks;
+    // Outside 64-bit mode noise can destroy what the first processor needs to come back.
+    if (ap_ticks - progress > 500) {
+      say("the first processor is lost in round ", round);
+      out8(0xCF9, 6);
+    }
     if (ap_ticks - told < 50) continue;
     told = ap_ticks;
     say("beat ", told);
@@ -149,12 +157,14 @@ static void copy(uint64_t target, const char *from, const char *to) {
   while (from < to) *(char *)target++ = *from++;
 }
 
+// The vectors of real mode lie where its code does not reach.
+uint32_t real_vectors[256];
+
 static void set_real_mode(void) {
   copy(LOW_RECOVERY, low_start, low_end);
   extern char low_step[];
   for (int vector = 0; vector < 256; vector++)
-    *memory(4 * vector + (uint64_t)(round_number & 0)) =
-      vector == 1 ? LOW_RECOVERY + (uint32_t)(low_step - low_start) : LOW_RECOVERY;
+    real_vectors[vector] = vector == 1 ? LOW_RECOVERY + (uint32_t)(low_step - low_start) : LOW_RECOVERY;
 }
 
 void set_victim_page(unsigned index, uint64_t entry) { noise_1[index] = entry; }

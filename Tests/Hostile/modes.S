@@ -135,7 +135,7 @@ low_step:
   .balign 4
 low_idt:
   .short 0x3FF
-  .long 0
+  .long real_vectors
   .global low_state, low_flags, low_steps
 low_state: .skip 32
 low_flags: .short 0

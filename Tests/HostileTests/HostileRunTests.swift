@@ -25,6 +25,33 @@ struct HostileRunTests {
     #expect(run.summary == "100 rounds; The guest was stopped: triple fault")
   }
 
+  @Test(
+    "Why a guest was stopped belongs to its end, and numbers do not matter for the kind",
+    arguments: [
+      (
+        "the guest fetched an instruction from 0x0000000080000123, where it has no memory\nRAX 0x0",
+        "the guest fetched an instruction from … where it has no memory"
+      ),
+      (
+        "the guest's processor shut down after a triple fault\non processor 0\nRAX 0x0",
+        "the guest's processor shut down after a triple fault"
+      ),
+      ("the first processor is lost in round 77", "the first processor is lost in round …"),
+    ])
+  func reason(report: String, kind: String) {
+    let output = Self.sound.replacing("over 100", with: report).replacing(": triple fault", with: "")
+    let run = HostileRun(output: output, status: 1, processors: 2)
+    #expect(run.failure == nil)
+    #expect(run.end == "The guest was stopped: " + report.split(separator: "\n")[0])
+    #expect(run.kind == "The guest was stopped: " + kind)
+  }
+
+  @Test("Of the second processor's lines only the last is shown")
+  func shortOutput() {
+    let run = HostileRun(output: "round 0\r\nbeat 50\r\nbeat 100\r\nround 64\r\n", status: nil, processors: 2)
+    #expect(run.shortOutput == "round 0\nbeat 100\nround 64")
+  }
+
   @Test("Carriage returns are no part of a line")
   func carriageReturns() {
     let output = Self.sound.split(separator: "\n").joined(separator: "\r\n")
