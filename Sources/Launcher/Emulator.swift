@@ -52,7 +52,11 @@ public struct Emulator: Sendable {
   /// Bochs' configuration file.
   ///
   /// File names are relative to the run's own directory.
-  func configuration(memory: MemorySize, processorCount: Int, console: String, report: String) -> String {
+  ///
+  /// - Parameter isTalkative: whether the log tells of events that are no errors: a running guest has thousands a second.
+  func configuration(
+    memory: MemorySize, processorCount: Int, console: String, report: String, isTalkative: Bool = true
+  ) -> String {
     let mebibytes = memory.roundedUpMebibytes
     return """
       cpu: model=\(model), count=\(processorCount), ips=\(Self.instructionsPerSecond), reset_on_triple_fault=0
@@ -71,7 +75,7 @@ public struct Emulator: Sendable {
       log: bochs.log
       panic: action=fatal
       error: action=report
-      info: action=report
+      info: action=\(isTalkative ? "report" : "ignore")
       debug: action=ignore
 
       """

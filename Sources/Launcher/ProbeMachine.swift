@@ -50,7 +50,7 @@ public struct ProbeMachine: Sendable {
     do {
       return try await Subprocess.run(
         .name(Tool.emulator.rawValue), arguments: ["-q", "-f", "bochsrc", "-rc", "commands"],
-        environment: .inherit.updating(["TERM": "xterm", "LC_ALL": "C"]), workingDirectory: directory.path,
+        environment: .inherit.updating(["TERM": "dumb", "LC_ALL": "C"]), workingDirectory: directory.path,
         platformOptions: options, input: .none,
         output: .fileDescriptor(pipe.writeEnd, closeAfterSpawningProcess: true), error: .discarded
       ) { execution in

@@ -57,7 +57,7 @@ public struct Run: Sendable {
   ) {
     let configuration = emulator.configuration(
       memory: boot.machineMemory, processorCount: boot.processorCount, console: session.console.path,
-      report: session.reportLine.path)
+      report: session.reportLine.path, isTalkative: needsTalkativeLog)
     try directory.file("bochsrc").write(configuration)
     // Debian's Bochs has the debugger built in, which waits for a command.
     try directory.file("commands").write("c\n")
@@ -69,7 +69,8 @@ public struct Run: Sendable {
     do {
       let result = try await Subprocess.run(
         .name(Tool.emulator.rawValue), arguments: ["-q", "-f", "bochsrc", "-rc", "commands"],
-        environment: .inherit.updating(["TERM": "xterm"]), workingDirectory: directory.path, platformOptions: options,
+        // On a terminal without cursor control Bochs does not blink, to a screen that nobody reads and that fills up.
+        environment: .inherit.updating(["TERM": "dumb"]), workingDirectory: directory.path, platformOptions: options,
         input: .none, output: .fileDescriptor(output, closeAfterSpawningProcess: false),
         error: .fileDescriptor(output, closeAfterSpawningProcess: false)
       ) { execution in
@@ -81,6 +82,12 @@ public struct Run: Sendable {
     } catch let error as SubprocessError where error.code == .executableNotFound {
       throw Tool.emulator.missing()
     }
+  }
+
+  /// A native kernel's end is known from the log alone.
+  private var needsTalkativeLog: Bool {
+    if case .native = boot.method { return true }
+    return log != nil
   }
 
   private func keepLog(of directory: TemporaryDirectory) throws(LaunchProblem) {
