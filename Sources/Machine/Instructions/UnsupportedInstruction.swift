@@ -4,7 +4,8 @@
 /// rest would need the emulation of stacks, descriptors or jumps for what no system does. There Skep stops the guest and
 /// says so, since a processor has a result that it could not find. What accesses 10 bytes or more has no defined result
 /// on a processor, either: no device takes it. That is #UD, so that a program in the guest, which might be given a
-/// device's page, cannot stop the guest by it.
+/// device's page, cannot stop the guest by it; and so are the few of the same opcode maps, MOVD and MOVQ among them,
+/// that access 4 or 8.
 @frozen
 public enum UnsupportedInstruction: UInt8, CaseIterable, Sendable {
   /// x87, MMX, SSE, AVX, AMX, FXSAVE, XSAVE, and VMX instructions: operands of up to some kilobytes, in registers that
