@@ -76,6 +76,8 @@ public struct GuestProgram: Hashable, Sendable {
 extension ProcessorModel {
   /// Executes the program from the VM entry to a VM exit.
   func runProgram(_ vmcs: VMCSStorage) -> ScriptedExit {
+    nonMaskableInterrupts.isInGuest = true
+    defer { nonMaskableInterrupts.isInGuest = false }
     enterProgram(vmcs)
     while true {
       onStep?()
@@ -107,6 +109,7 @@ extension ProcessorModel {
       program?.processing = processing.position < postedInterruptSteps.count ? processing : nil
       return nil
     }
+    if let exit = exitBeforeInterrupts(vmcs) { return exit }
     let isInterruptible = isInterruptible(vmcs)
     let primary = vmcs[.primaryProcessorBasedVMExecutionControls]
     if isInterruptible && primary.contains(.interruptWindowExiting) { return ScriptedExit(.interruptWindow) }

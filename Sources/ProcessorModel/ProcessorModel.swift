@@ -31,11 +31,17 @@ public final class ProcessorModel: @unchecked Sendable {
   ///
   /// Only a `program` is interrupted.
   public var externalInterrupts = ExternalInterrupts()
+  /// The NMIs that wait while a `program` is executed, or are blocked.
+  public internal(set) var nonMaskableInterrupts = NonMaskableInterrupts()
+  /// The host's handler of NMIs, which come while it has a `program` executed.
+  public var onNMI: (() -> Void)?
   /// The order of the steps of "Posted-Interrupt Processing": the SDM's, unless a test wants a processor that is wrong.
   public var postedInterruptSteps = PostedInterruptProcessing.steps
   /// Called where other processors may have done something: before a VM entry, before each step of a `program`, and after
   /// its VM exit.
   public var onStep: (() -> Void)?
+  /// Called before a VMREAD and a VMWRITE.
+  public var onAccess: (() -> Void)?
   /// Whether VM entries check the fields of the VMCS; if not, they make only the basic VM-entry checks.
   public var checksFields = true
   /// The check that made the last VM entry fail; nil if that entry did not fail by a check.

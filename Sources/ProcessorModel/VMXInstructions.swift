@@ -125,6 +125,7 @@ extension ProcessorModel: VMXProcessor {
   public func vmread(_ encoding: UInt32) -> VMREADResult {
     let encoding = VMCSFieldEncoding(rawValue: encoding)
     var value: UInt64 = 0
+    onAccess?()
     let outcome = injectedOutcome(.vmread, encoding) ?? executeVMREAD(encoding, &value)
     if outcome != .succeed { outcomeOfLastFailure = outcome }
     record(.vmread(encoding, value), outcome)
@@ -144,6 +145,7 @@ extension ProcessorModel: VMXProcessor {
   /// Executes VMWRITE, which ignores the bits that the field does not have.
   public func vmwrite(_ encoding: UInt32, _ value: UInt64) -> Bool {
     let encoding = VMCSFieldEncoding(rawValue: encoding)
+    onAccess?()
     let outcome = injectedOutcome(.vmwrite, encoding) ?? executeVMWRITE(encoding, value)
     if outcome != .succeed { outcomeOfLastFailure = outcome }
     record(.vmwrite(encoding, value), outcome)

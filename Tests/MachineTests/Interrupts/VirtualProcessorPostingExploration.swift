@@ -1,5 +1,6 @@
 import ProcessorModel
 import VMCS
+import VMX
 
 @testable import Machine
 
@@ -17,7 +18,8 @@ extension ProcessorAccess {
 /// A running `VirtualProcessor` that interrupts are posted to, in every order of their steps and its own.
 ///
 /// The same guest is run again and again, each time with another choice of whose step is next. Others have their turn
-/// before a VM entry, before each step of the guest's processor, after a VM exit, and where the host waits.
+/// before a VM entry, before each step of the guest's processor, after a VM exit, and where the host waits. A kick is an
+/// NMI; where there is one, they have their turn before each VMREAD and VMWRITE as well, as the NMI comes anywhere.
 final class VirtualProcessorPostingExploration {
   /// How many orders of the steps there are from the beginning to an end.
   private(set) var interleavings: UInt64 = 0
@@ -44,7 +46,10 @@ final class VirtualProcessorPostingExploration {
     var software: Software
     /// What has been done to the processor since then.
     var accesses: [ProcessorAccess]
+    var accessCount: Int
     var isHalted: Bool
+    var nonMaskableInterrupts: NonMaskableInterrupts
+    var hasHostNMI: Bool
     var state: PostingState
   }
 
@@ -92,6 +97,9 @@ final class VirtualProcessorPostingExploration {
     private var isKnown = false
     private var isStuck = false
     private var software = Software()
+    private let hostNMI: HostNMIFlag
+    /// Whether the NMI's handler runs, or this is no place where it matters whether an NMI comes.
+    private var isBusy = false
 
     init(_ exploration: VirtualProcessorPostingExploration, _ choices: [Int]) throws {
       self.exploration = exploration
@@ -102,12 +110,17 @@ final class VirtualProcessorPostingExploration {
       words = guest.processor.memory.pointer(
         to: guest.machine.mailboxes.address(of: 0), byteCount: PostedInterruptDescriptor.byteCount)!
         .assumingMemoryBound(to: UInt64.self)
+      hostNMI = guest.vcpu.hostNMI
       state = PostingState(senders: exploration.posts.map { PostingSender(posts: $0) })
       guest.processor.program = exploration.program
       // The first run has had its entries checked.
       guest.processor.checksFields = choices.isEmpty
       guest.processor.clearTrace()
-      guest.processor.onStep = { [unowned self] in decide(isHalted: false) }
+      guest.processor.onStep = { [unowned self] in if !isBusy { decide(isHalted: false) } }
+      if exploration.posts.joined().contains(where: \.isLevelTriggered) {
+        guest.processor.onAccess = guest.processor.onStep
+      }
+      guest.processor.onNMI = { [unowned self] in hostNMI.note(on: processor) }
     }
 
     /// Runs the guest as a host does, until nothing happens any more.
@@ -120,6 +133,10 @@ final class VirtualProcessorPostingExploration {
           if isStuck { return end() }
           state.exits += 1
           processor.externalInterrupts.endOfInterrupt()
+        case .nmi:
+          state.exits += 1
+          processor.unblockNMIs()
+        case .preemptionTimer: state.exits += 1
         case .halted: if !halt() { return end() }
         case .stopped:
           exploration.stops.append(request.stopText ?? "")
@@ -145,6 +162,7 @@ final class VirtualProcessorPostingExploration {
     private func halt() -> Bool {
       while true {
         decide(isHalted: true)
+        if hostNMI.hasCome { return true }
         if processor.externalInterrupts.acknowledge() != nil {
           processor.externalInterrupts.endOfInterrupt()
           return true
@@ -162,16 +180,24 @@ final class VirtualProcessorPostingExploration {
 
     /// Lets senders do steps until it is the processor's turn.
     private func decide(isHalted: Bool) {
+      isBusy = true
+      defer { isBusy = false }
       state.save(guest, words, page)
       for delivery in state.program?.deliveries ?? [] where !delivery.isAllowed {
         exploration.wrongDeliveries.insert(delivery)
       }
       while true {
         let place = Place(
-          software: software, accesses: processor.trace.accesses.filter(\.isTimeless), isHalted: isHalted, state: state)
+          software: software, accesses: processor.trace.accesses.filter(\.isTimeless),
+          accessCount: processor.trace.entries.count, isHalted: isHalted,
+          nonMaskableInterrupts: processor.nonMaskableInterrupts, hasHostNMI: hostNMI.hasCome, state: state)
         let choice = choose(at: place)
         if choice == 0 { return }
-        if let vector = state.senders[choice - 1].advance(descriptor) { processor.externalInterrupts.request(vector) }
+        switch state.senders[choice - 1].advance(descriptor) {
+        case nil: break
+        case PostingSender.kickVector: processor.requestNMI()
+        case let vector?: processor.externalInterrupts.request(vector)
+        }
         state.save(guest, words, page)
       }
     }
@@ -186,11 +212,13 @@ final class VirtualProcessorPostingExploration {
       if made.count < given.count { return make(given[made.count]) }
       if place == last {
         // The guest waits in a loop, or the host has nothing to wake for.
-        if let sender = senders.first {
+        let waits = place.isHalted || place.nonMaskableInterrupts.isInGuest
+        if waits, let sender = senders.first {
           isKnown = true
           return sender
         }
-        if !place.isHalted {
+        // Nobody can do anything that would change that.
+        if place.nonMaskableInterrupts.isInGuest {
           isStuck = true
           processor.externalInterrupts.request(GuestOnModel.endVector)
         }
