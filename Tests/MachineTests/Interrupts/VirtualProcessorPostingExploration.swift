@@ -205,10 +205,15 @@ final class VirtualProcessorPostingExploration {
     /// Who is next: 0 is the processor, other numbers are senders.
     private func choose(at place: Place) -> Int {
       let senders = state.senders.indices.filter { state.senders[$0].canAdvance }.map { $0 + 1 }
+      defer { last = place }
+      if place == last && senders.isEmpty && place.nonMaskableInterrupts.isInGuest {
+        // Nobody can do anything that would end the guest's loop.
+        isStuck = true
+        processor.externalInterrupts.request(GuestOnModel.endVector)
+      }
       if isKnown { return senders.first ?? 0 }
       if let last { exploration.successors[last, default: [:]][made[made.count - 1]] = place }
       if exploration.first == nil { exploration.first = place }
-      defer { last = place }
       if made.count < given.count { return make(given[made.count]) }
       if place == last {
         // The guest waits in a loop, or the host has nothing to wake for.
@@ -216,11 +221,6 @@ final class VirtualProcessorPostingExploration {
         if waits, let sender = senders.first {
           isKnown = true
           return sender
-        }
-        // Nobody can do anything that would change that.
-        if place.nonMaskableInterrupts.isInGuest {
-          isStuck = true
-          processor.externalInterrupts.request(GuestOnModel.endVector)
         }
         return make(0)
       }
