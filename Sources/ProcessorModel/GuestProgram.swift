@@ -6,6 +6,7 @@ import VMCS
 public struct GuestProgram: Hashable, Sendable {
   /// What the guest can execute.
   public enum Instruction: Hashable, Sendable {
+    /// The SDM's instructions of these names; HLT and CPUID exit.
     case nop, cli, sti, hlt, cpuid, iret
     /// A write to EOI that "virtual-interrupt delivery" virtualizes.
     case endOfInterrupt

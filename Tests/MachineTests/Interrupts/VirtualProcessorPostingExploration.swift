@@ -50,6 +50,8 @@ final class VirtualProcessorPostingExploration {
     var isHalted: Bool
     var nonMaskableInterrupts: NonMaskableInterrupts
     var hasHostNMI: Bool
+    /// Whether the VMX-preemption timer begins with 0.
+    var isExpired: Bool
     var state: PostingState
   }
 
@@ -190,7 +192,8 @@ final class VirtualProcessorPostingExploration {
         let place = Place(
           software: software, accesses: processor.trace.accesses.filter(\.isTimeless),
           accessCount: processor.trace.entries.count, isHalted: isHalted,
-          nonMaskableInterrupts: processor.nonMaskableInterrupts, hasHostNMI: hostNMI.hasCome, state: state)
+          nonMaskableInterrupts: processor.nonMaskableInterrupts, hasHostNMI: hostNMI.hasCome,
+          isExpired: guest.contents(.vmxPreemptionTimerValue) == 0, state: state)
         let choice = choose(at: place)
         if choice == 0 { return }
         switch state.senders[choice - 1].advance(descriptor) {
