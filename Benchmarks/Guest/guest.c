@@ -1,7 +1,7 @@
 // Measures what events of a guest cost: the ticks of the time-stamp counter from one RDTSC to the next with the event
 // between them. On Bochs with "sync=none" a tick is one instruction, of the guest's or of the hypervisor's.
 //
-// Without words on its command line it measures every event but "touch" and prints a line for each on COM1:
+// Without words on its command line it measures every event but "touch" and those of two processors, and prints a line for each on COM1:
 //   event NAME mode TICKS least TICKS most TICKS count NUMBER
 // "event=NAME" chooses one. "repeat=NUMBER" executes it that often and prints nothing, so that what the hypervisor counts
 // itself can be compared between runs.
@@ -23,6 +23,8 @@ typedef struct {
   inputs inputs;
   // What has to be done before each measurement, or NULL.
   void (*prepare)(void);
+  // What has to be done once before all, or NULL.
+  void (*begin)(void);
 } event;
 
 // Between the two RDTSC are three MOVs and the event. So the difference of an empty pair is 4.
@@ -85,7 +87,7 @@ static void wrmsr(uint32_t index, uint64_t value) {
 
 enum {
   apic_base = 0x1B, tsc_deadline = 0x6E0, x2apic_eoi = 0x80B, x2apic_svr = 0x80F, x2apic_timer = 0x832,
-  x2apic_self_ipi = 0x83F, apic_enable = 1 << 11, apic_x2apic = 1 << 10, ipi_vector = 0x30
+  x2apic_icr = 0x830, x2apic_self_ipi = 0x83F, ap_page = 0x6000, other_vector = 0x31, apic_enable = 1 << 11, apic_x2apic = 1 << 10, ipi_vector = 0x30
 };
 #define APIC_REGISTER(offset) ((void *)(uintptr_t)(0xFEE00000 + (offset)))
 #define IO_APIC_REGISTER(offset) ((void *)(uintptr_t)(0xFEC00000 + (offset)))
@@ -100,54 +102,155 @@ static void use_xapic(void) {
 }
 
 static void use_x2apic(void) {
-  uint64_t base = rdmsr(apic_base);
-  if (base & apic_x2apic) return;
-  wrmsr(apic_base, base | apic_enable | apic_x2apic);
+  wrmsr(apic_base, rdmsr(apic_base) | apic_enable | apic_x2apic);
   wrmsr(x2apic_svr, 0x1FF);
   // TSC-deadline mode, masked: what is measured is the writing.
   wrmsr(x2apic_timer, 1 << 18 | 1 << 16 | ipi_vector);
 }
 
 // The counter stands still until it is enabled.
-static void run_hpet(void) {
-  static bool runs;
-  if (!runs) *HPET_REGISTER(0x10) = 1;
-  runs = true;
+static void run_hpet(void) { *HPET_REGISTER(0x10) = 1; }
+
+static void use_deadline(void) {
+  use_x2apic();
+  wrmsr(x2apic_timer, 1 << 18 | ipi_vector);
+}
+
+static uint64_t rdtsc(void) {
+  uint32_t low, high;
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+  return (uint64_t)high << 32 | low;
+}
+
+// From the deadline to the first instruction after HLT: exit and entry, delivery, EOI and IRET.
+static uint32_t measure_deadline_halt(const inputs *in) {
+  (void)in;
+  __asm__ volatile("cli");
+  uint64_t deadline = rdtsc() + 20000;
+  uint32_t end;
+  __asm__ volatile("wrmsr\n sti\n hlt\n rdtsc"
+                   : "=a"(end) : "a"((uint32_t)deadline), "d"((uint32_t)(deadline >> 32)), "c"(tsc_deadline)
+                   : "memory", "cc");
+  return end - (uint32_t)deadline;
+}
+
+// What the second processor is to do, what it does, and the low half of its time-stamp counter when it had been
+// interrupted: all zero, but for that, between two measurements.
+enum { waits, runs, halts };
+static volatile uint32_t wanted, state;
+volatile uint32_t interrupted;
+extern const char ap_trampoline[], ap_trampoline_end[];
+extern uint32_t ap_cr3;
+
+_Noreturn void ap_main(const void *idt_pointer) {
+  __asm__ volatile("lidt (%0)" : : "r"(idt_pointer));
+  use_x2apic();
+  for (;;) {
+    while (wanted == waits) {}
+    state = wanted;
+    if (wanted == runs) {
+      __asm__ volatile("sti\n 1: cmpl $0, interrupted\n je 1b\n cli" : : : "rax", "rcx", "rdx", "memory", "cc");
+    } else {
+      uint32_t end;
+      __asm__ volatile("sti\n hlt\n rdtsc\n cli" : "=a"(end) : : "rcx", "rdx", "memory", "cc");
+      interrupted = end;
+    }
+    while (wanted != waits) {}
+    state = waits;
+  }
+}
+
+static void delay(uint32_t instructions) {
+  uint32_t count = instructions / 2;
+  __asm__ volatile("1: dec %0\n jnz 1b" : "+r"(count) : : "cc");
+}
+
+static struct __attribute__((packed)) {
+  uint16_t limit;
+  const void *base;
+} idt_pointer;
+const void *ap_idt_pointer = &idt_pointer;
+
+// Starts the second processor, once.
+static void use_second_processor(void) {
+  static bool is_started;
+  if (is_started) return;
+  is_started = true;
+  use_x2apic();
+  uint64_t cr3;
+  __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
+  ap_cr3 = (uint32_t)cr3;
+  volatile char *target = (volatile char *)(uintptr_t)ap_page;
+  for (const char *byte = ap_trampoline; byte < ap_trampoline_end; byte++) *target++ = *byte;
+  wrmsr(x2apic_icr, 1ul << 32 | 0x4500);
+  delay(1000000);
+  wrmsr(x2apic_icr, 1ul << 32 | 0x4600 | ap_page >> 12);
+  delay(1000000);
+}
+
+// From the WRMSR to the interrupt command register to the first instruction of the other processor's handler, or to the
+// first after its HLT.
+static uint32_t measure_other(uint32_t wish) {
+  interrupted = 0;
+  wanted = wish;
+  while (state != wish) {}
+  delay(5000);
+  uint32_t start;
+  __asm__ volatile("rdtsc\n mov %%eax, %0\n mov %2, %%eax\n mov $1, %%edx\n wrmsr"
+                   : "=&r"(start) : "c"(x2apic_icr), "i"(0x4000 | other_vector) : "rax", "rdx", "memory");
+  while (!interrupted) {}
+  uint32_t end = interrupted;
+  wanted = waits;
+  while (state != waits) {}
+  return end - start;
+}
+
+static uint32_t measure_other_running(const inputs *in) {
+  (void)in;
+  return measure_other(runs);
+}
+
+static uint32_t measure_other_halted(const inputs *in) {
+  (void)in;
+  return measure_other(halts);
 }
 
 static const event events[] = {
-  {"empty", measure_empty, {}, NULL},
-  {"cpuid-0", measure_cpuid, {.eax = 0}, NULL},
-  {"cpuid-1", measure_cpuid, {.eax = 1}, NULL},
-  {"rdmsr-apic-base", measure_rdmsr, {.ecx = 0x1B}, NULL},
-  {"wrmsr-apic-base", measure_wrmsr, {.ecx = 0x1B, .eax = 0xFEE00900}, NULL},
-  {"wrmsr-pat", measure_wrmsr, {.ecx = 0x277, .eax = 0x00070406, .edx = 0x00070406}, NULL},
-  {"in-8259", measure_in, {.edx = 0x21}, NULL},
-  {"out-8259", measure_out, {.edx = 0x21, .eax = 0xFF}, NULL},
-  {"in-16550-lsr", measure_in, {.edx = 0x3FD}, NULL},
-  {"in-16550-scr", measure_in, {.edx = 0x3FF}, NULL},
-  {"out-16550-scr", measure_out, {.edx = 0x3FF}, NULL},
-  {"in-8254", measure_in, {.edx = 0x40}, NULL},
-  {"in-146818", measure_in, {.edx = 0x71}, NULL},
-  {"in-unclaimed", measure_in, {.edx = 0x80}, NULL},
-  {"out-unclaimed", measure_out, {.edx = 0x80}, NULL},
-  {"wbinvd", measure_wbinvd, {}, NULL},
-  {"xsetbv", measure_xsetbv, {.eax = 1}, NULL},
-  {"mov-cr8", measure_mov_cr8, {}, NULL},
-  {"vmcall", measure_vmcall, {}, NULL},
-  {"request-interrupt", measure_empty, {}, request_interrupt},
-  {"interrupt", measure_interrupt, {.edx = 0x21, .eax = 0xEF}, request_interrupt},
-  {"halt", measure_halt, {.edx = 0x21, .eax = 0xEF}, request_interrupt},
-  {"apic-read", measure_load, {.address = APIC_REGISTER(0x20)}, use_xapic},
-  {"apic-eoi", measure_store, {.address = APIC_REGISTER(0xB0)}, use_xapic},
-  {"hpet-counter", measure_load, {.address = (void *)HPET_REGISTER(0xF0)}, run_hpet},
-  {"io-apic-read", measure_load, {.address = IO_APIC_REGISTER(0x10)}, NULL},
-  {"io-apic-select", measure_store, {.address = IO_APIC_REGISTER(0)}, NULL},
-  {"x2apic-eoi", measure_wrmsr, {.ecx = x2apic_eoi}, use_x2apic},
-  {"tsc-deadline", measure_wrmsr, {.ecx = tsc_deadline, .edx = 0x7FFFFFFF}, use_x2apic},
-  {"self-ipi", measure_wrmsr, {.ecx = x2apic_self_ipi, .eax = ipi_vector}, use_x2apic},
-  {"self-ipi-halt", measure_wrmsr_halt, {.ecx = x2apic_self_ipi, .eax = ipi_vector}, use_x2apic},
-  {"touch", measure_touch, {.address = untouched}, NULL},
+  {"empty", measure_empty, {}, NULL, NULL},
+  {"cpuid-0", measure_cpuid, {.eax = 0}, NULL, NULL},
+  {"cpuid-1", measure_cpuid, {.eax = 1}, NULL, NULL},
+  {"rdmsr-apic-base", measure_rdmsr, {.ecx = 0x1B}, NULL, NULL},
+  {"wrmsr-apic-base", measure_wrmsr, {.ecx = 0x1B, .eax = 0xFEE00900}, NULL, NULL},
+  {"wrmsr-pat", measure_wrmsr, {.ecx = 0x277, .eax = 0x00070406, .edx = 0x00070406}, NULL, NULL},
+  {"in-8259", measure_in, {.edx = 0x21}, NULL, NULL},
+  {"out-8259", measure_out, {.edx = 0x21, .eax = 0xFF}, NULL, NULL},
+  {"in-16550-lsr", measure_in, {.edx = 0x3FD}, NULL, NULL},
+  {"in-16550-scr", measure_in, {.edx = 0x3FF}, NULL, NULL},
+  {"out-16550-scr", measure_out, {.edx = 0x3FF}, NULL, NULL},
+  {"in-8254", measure_in, {.edx = 0x40}, NULL, NULL},
+  {"in-146818", measure_in, {.edx = 0x71}, NULL, NULL},
+  {"in-unclaimed", measure_in, {.edx = 0x80}, NULL, NULL},
+  {"out-unclaimed", measure_out, {.edx = 0x80}, NULL, NULL},
+  {"wbinvd", measure_wbinvd, {}, NULL, NULL},
+  {"xsetbv", measure_xsetbv, {.eax = 1}, NULL, NULL},
+  {"mov-cr8", measure_mov_cr8, {}, NULL, NULL},
+  {"vmcall", measure_vmcall, {}, NULL, NULL},
+  {"request-interrupt", measure_empty, {}, request_interrupt, NULL},
+  {"interrupt", measure_interrupt, {.edx = 0x21, .eax = 0xEF}, request_interrupt, NULL},
+  {"halt", measure_halt, {.edx = 0x21, .eax = 0xEF}, request_interrupt, NULL},
+  {"apic-read", measure_load, {.address = APIC_REGISTER(0x20)}, NULL, use_xapic},
+  {"apic-eoi", measure_store, {.address = APIC_REGISTER(0xB0)}, NULL, use_xapic},
+  {"hpet-counter", measure_load, {.address = (void *)HPET_REGISTER(0xF0)}, NULL, run_hpet},
+  {"io-apic-read", measure_load, {.address = IO_APIC_REGISTER(0x10)}, NULL, NULL},
+  {"io-apic-select", measure_store, {.address = IO_APIC_REGISTER(0)}, NULL, NULL},
+  {"x2apic-eoi", measure_wrmsr, {.ecx = x2apic_eoi}, NULL, use_x2apic},
+  {"tsc-deadline", measure_wrmsr, {.ecx = tsc_deadline, .edx = 0x7FFFFFFF}, NULL, use_x2apic},
+  {"self-ipi", measure_wrmsr, {.ecx = x2apic_self_ipi, .eax = ipi_vector}, NULL, use_x2apic},
+  {"self-ipi-halt", measure_wrmsr_halt, {.ecx = x2apic_self_ipi, .eax = ipi_vector}, NULL, use_x2apic},
+  {"deadline-halt", measure_deadline_halt, {}, NULL, use_deadline},
+  {"ipi-running", measure_other_running, {}, NULL, use_second_processor},
+  {"ipi-halted", measure_other_halted, {}, NULL, use_second_processor},
+  {"touch", measure_touch, {.address = untouched}, NULL, NULL},
 };
 
 static uint32_t histogram[histogram_size];
@@ -172,6 +275,7 @@ static void measure(const event *event) {
   for (size_t i = 0; i < histogram_size; i++) histogram[i] = 0;
   inputs inputs = event->inputs;
   uint32_t least = UINT32_MAX, most = 0, mode = 0;
+  if (event->begin) event->begin();
   for (int i = 0; i < measurements; i++) {
     if (event->prepare) event->prepare();
     uint32_t ticks = event->measure(&inputs);
@@ -197,6 +301,7 @@ static void measure(const event *event) {
 
 static void repeat(const event *event, uint32_t count) {
   inputs inputs = event->inputs;
+  if (event->begin) event->begin();
   while (count--) {
     if (event->prepare) event->prepare();
     event->measure(&inputs);
@@ -229,6 +334,11 @@ static uint32_t number(const char *text) {
   return value;
 }
 
+// Whether it needs a machine of its own: memory that is mapped when it is touched, or a second processor.
+static bool is_special(const event *event) {
+  return event->measure == measure_touch || event->begin == use_second_processor;
+}
+
 // XSETBV is an instruction of a processor that has XSAVE, once CR4 says so.
 static bool enable_xsave(void) {
   uint32_t eax = 1, ebx, ecx = 0, edx;
@@ -247,7 +357,7 @@ typedef struct {
 
 static gate idt[256];
 
-extern const char invalid_opcode[], external_interrupt[], interprocessor_interrupt[];
+extern const char invalid_opcode[], external_interrupt[], interprocessor_interrupt[], interrupt_of_other[];
 
 static void set_gate(uint8_t vector, const char *handler) {
   uint64_t address = (uint64_t)handler;
@@ -259,11 +369,10 @@ static void enable_interrupts(void) {
   set_gate(6, invalid_opcode);
   set_gate(0x24, external_interrupt);
   set_gate(ipi_vector, interprocessor_interrupt);
-  struct __attribute__((packed)) {
-    uint16_t limit;
-    const gate *base;
-  } pointer = {sizeof idt - 1, idt};
-  __asm__ volatile("lidt %0" : : "m"(pointer));
+  set_gate(other_vector, interrupt_of_other);
+  idt_pointer.limit = sizeof idt - 1;
+  idt_pointer.base = idt;
+  __asm__ volatile("lidt %0" : : "m"(idt_pointer));
   out8(0x20, 0x11);
   out8(0x21, 0x20);
   out8(0x21, 0x04);
@@ -282,7 +391,7 @@ _Noreturn void benchmark(const uint8_t *boot_params) {
   enable_interrupts();
   for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
     const event *event = &events[i];
-    if (chosen ? !is_word(chosen, event->name) : event->measure == measure_touch) continue;
+    if (chosen ? !is_word(chosen, event->name) : is_special(event)) continue;
     if (event->measure == measure_xsetbv && !has_xsave) continue;
     if (count) {
       repeat(event, number(count));

@@ -85,7 +85,63 @@ interprocessor_interrupt:
   pop %rax
   iretq
 
+// The second processor's: when it comes, and the end of interrupt. What it interrupts keeps nothing in these registers.
+  .global interrupt_of_other
+interrupt_of_other:
+  rdtsc
+  mov %eax, interrupted
+  mov $0x80B, %ecx
+  xor %eax, %eax
+  xor %edx, %edx
+  wrmsr
+  iretq
+
+// Copied to 0x6000, where the second processor begins: into 64-bit mode with the first one's page tables.
+#define LOW(symbol) symbol - ap_trampoline + 0x6000
+  .global ap_trampoline, ap_trampoline_end, ap_cr3
+  .code16
+  .balign 4
+ap_trampoline:
+  cli
+  xor %ax, %ax
+  mov %ax, %ds
+  lgdtl LOW(ap_gdt_pointer)
+  mov $0x20, %eax
+  mov %eax, %cr4
+  mov LOW(ap_cr3), %eax
+  mov %eax, %cr3
+  mov $0xC0000080, %ecx
+  mov $0x100, %eax
+  xor %edx, %edx
+  wrmsr
+  mov $0x80000001, %eax
+  mov %eax, %cr0
+  ljmpl $0x10, $ap_entry
+  .balign 4
+ap_gdt_pointer:
+  .short ap_gdt_end - ap_gdt - 1
+  .long ap_gdt
+ap_cr3: .long 0
+ap_trampoline_end:
+
+  .code64
+ap_entry:
+  mov $0x18, %eax
+  mov %eax, %ds
+  mov %eax, %es
+  mov %eax, %ss
+  mov $ap_stack_top, %esp
+  mov ap_idt_pointer, %rdi
+  call ap_main
+
+  .balign 8
+ap_gdt:
+  .quad 0, 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF
+ap_gdt_end:
+
   .bss
   .balign 16
   .skip 0x4000
 stack_top:
+  .skip 0x1000
+ap_stack_top:

@@ -14,6 +14,11 @@ struct Event {
   var preparation: String?
   /// Whether the guest's memory is mapped when it is first touched.
   var mapsOnDemand = false
+  /// How many processors the guest has.
+  var processorCount = 1
+
+  /// Whether it is measured in a run of its own.
+  var hasMachineOfItsOwn: Bool { mapsOnDemand || processorCount > 1 }
 
   /// What an event costs.
   struct Cost: Equatable {
@@ -77,6 +82,9 @@ extension Event {
     Event(name: "tsc-deadline", title: "WRMSR IA32_TSC_DEADLINE, arms", kvm: kvm(1298, 6, 1), limit: 259),
     Event(name: "self-ipi", title: "x2APIC self-IPI, delivery, EOI", kvm: kvm(4069, 16, 5), limit: 813),
     Event(name: "self-ipi-halt", title: "Self-IPI, STI, HLT, delivery, EOI", kvm: kvm(6701, 28, 10), limit: 1340),
+    Event(name: "deadline-halt", title: "HLT to wake: TSC deadline, delivery, EOI"),
+    Event(name: "ipi-halted", title: "HLT to wake: IPI of another vCPU, EOI", processorCount: 2),
+    Event(name: "ipi-running", title: "IPI to another vCPU's handler", processorCount: 2),
     Event(
       name: "touch", title: "First touch of a 4 KiB page", kvm: kvm(2785, 5, 0), limit: 350, mapsOnDemand: true),
   ]

@@ -24,12 +24,14 @@ struct EventMeasurement {
   /// Instructions are measured without Skep's meter, which costs some itself. VMREADs and VMWRITEs are the difference
   /// between two metered runs, one of which has ``repetitions`` events more; their guests print nothing.
   func results() async throws -> [Result] {
-    var ticks = Ticks.all(in: try await run(""))
+    var ticks = Ticks.all(in: try await run("", on: nil))
     guard let empty = ticks[Event.emptyPair.name] else { throw Missing(description: "the guest printed no events") }
     guard empty.least == Event.emptyPair.instructions, empty.most == empty.least else {
       throw Missing(description: "a tick is not an instruction: two RDTSC took \(empty.least) to \(empty.most)")
     }
-    ticks.merge(Ticks.all(in: try await run("event=touch", mapsOnDemand: true))) { $1 }
+    for event in Event.all where event.hasMachineOfItsOwn {
+      ticks.merge(Ticks.all(in: try await run("event=\(event.name)", on: event))) { $1 }
+    }
     var results: [Result] = []
     for event in Event.all {
       guard let ticks = ticks[event.name] else { continue }
@@ -47,16 +49,17 @@ struct EventMeasurement {
 
   /// The VMREADs and VMWRITEs of a run in which the guest does nothing but `count` times the event `name`.
   private func total(_ name: String, _ count: Int, _ event: Event) async throws -> Accesses {
-    let output = try await run("event=\(name) repeat=\(count)", isMetered: true, mapsOnDemand: event.mapsOnDemand)
+    let output = try await run("event=\(name) repeat=\(count)", isMetered: true, on: event)
     guard let accesses = Accesses(costTable: output) else {
       throw Missing(description: "the run for \(name) had no table of costs")
     }
     return accesses
   }
 
-  private func run(_ commandLine: String, isMetered: Bool = false, mapsOnDemand: Bool = false) async throws -> String {
+  /// Runs the guest on the machine that `event` needs; nil for the one of most events.
+  private func run(_ commandLine: String, isMetered: Bool = false, on event: Event?) async throws -> String {
     try await skep.run(
       ["--kernel", guest, "--append", commandLine, isMetered ? "--metered" : "--no-metered"]
-        + (mapsOnDemand ? ["--on-demand"] : []))
+        + (event?.mapsOnDemand == true ? ["--on-demand"] : []) + ["--cpus", "\(event?.processorCount ?? 1)"])
   }
 }

@@ -32,7 +32,10 @@ do {
   print(
     """
     Instructions from RDTSC to RDTSC in the guest, most frequent value; two RDTSC with nothing between them are 4.
-    KVM: Linux 6.1, mitigations off, on the same emulated processor.
+    KVM: Linux 6.1, mitigations off, on the same emulated processor; - where it was not measured.
+    Waking from HLT is from the deadline, or from before the sender's WRMSR, to the first instruction after HLT; an IPI to
+    another vCPU ends at the first instruction of its handler. With two vCPUs a tick is one instruction of each processor:
+    Bochs has them execute a few in turn, five ticks each, so such rows are exact to five, and two runs agree.
 
     """)
   print(Table(events: eventResults).text)

@@ -33,7 +33,8 @@ struct HostileRun {
     let words = (failure.map { "FAILED: " + $0 } ?? end).split(separator: " ").map { word in
       word.contains(where: \.isNumber) ? "…" : String(word)
     }
-    return words.joined(separator: " ")
+    return words.indices.filter { $0 == 0 || words[$0] != "…" || words[$0 - 1] != "…" }.map { words[$0] }
+      .joined(separator: " ")
   }
 
   /// What there is to say of it in one line.

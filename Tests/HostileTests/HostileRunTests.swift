@@ -36,6 +36,7 @@ struct HostileRunTests {
         "the guest's processor shut down after a triple fault\non processor 0\nRAX 0x0",
         "the guest's processor shut down after a triple fault"
       ),
+      ("the instruction is 8a 04 25 00\nRAX 0x0", "the instruction is …"),
       ("the first processor is lost in round 77", "the first processor is lost in round …"),
     ])
   func reason(report: String, kind: String) {
