@@ -82,8 +82,8 @@ extension Event {
     Event(name: "tsc-deadline", title: "WRMSR IA32_TSC_DEADLINE, arms", kvm: kvm(1298, 6, 1), limit: 259),
     Event(name: "self-ipi", title: "x2APIC self-IPI, delivery, EOI", kvm: kvm(4069, 16, 5), limit: 813),
     Event(name: "self-ipi-halt", title: "Self-IPI, STI, HLT, delivery, EOI", kvm: kvm(6701, 28, 10), limit: 1340),
-    Event(name: "deadline-halt", title: "HLT to wake: TSC deadline, delivery, EOI"),
-    Event(name: "ipi-halted", title: "HLT to wake: IPI of another vCPU, EOI", processorCount: 2),
+    Event(name: "deadline-halt", title: "HLT to wake: TSC deadline, EOI"),
+    Event(name: "ipi-halted", title: "HLT to wake: IPI of another vCPU", processorCount: 2),
     Event(name: "ipi-running", title: "IPI to another vCPU's handler", processorCount: 2),
     Event(
       name: "touch", title: "First touch of a 4 KiB page", kvm: kvm(2785, 5, 0), limit: 350, mapsOnDemand: true),

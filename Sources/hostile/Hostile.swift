@@ -11,7 +11,9 @@ struct Hostile: ParsableCommand {
       Says of each guest how it ended, as soon as it has, and once a minute what there was until then. A guest prints a \
       line whenever it has played 64 rounds: that is its heartbeat, and if the next does not come in time, by the clock of \
       the computer and not the emulated one, it hangs. All that a guest printed that failed is shown, with the command \
-      that repeats it: from the same seed a run is the same to the instruction.
+      that repeats it: from the same seed a run is the same to the instruction. Outside 64-bit mode a guest can destroy what \
+      it needs to come back: with two processors the second then resets the machine, which is no failure; with one that \
+      cannot be told from a hang of Skep's, and Bochs' debugger has to say whether the guest still executes instructions.
       """)
 
   @Option(help: "The skep command.")

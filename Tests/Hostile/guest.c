@@ -23,7 +23,7 @@ static table golden_interrupts, victim_interrupts, golden_apic, victim_apic, noi
 static uint64_t idt[512] __attribute__((aligned(4096))), ap_idt[512], idt_32[256];
 static uint32_t tss_64[26 + 2048], recovery_task[26];
 uint32_t task[26], noise_task[26 + 64];
-extern char stubs[], ap_stubs[], low_start[], low_end[], low_ap[], low_ap_end[], step_32[], recover_32[], stack_top[];
+extern char low_step[], high_start[], high_end[], stubs[], ap_stubs[], low_start[], low_end[], low_ap[], low_ap_end[], step_32[], recover_32[], stack_top[];
 
 typedef struct {
   uint16_t limit;
@@ -162,9 +162,10 @@ uint32_t real_vectors[256];
 
 static void set_real_mode(void) {
   copy(LOW_RECOVERY, low_start, low_end);
-  extern char low_step[];
+  copy(HIGH_RECOVERY, high_start, high_end);
   for (int vector = 0; vector < 256; vector++)
-    real_vectors[vector] = vector == 1 ? LOW_RECOVERY + (uint32_t)(low_step - low_start) : LOW_RECOVERY;
+    real_vectors[vector] =
+      vector == 1 ? LOW_RECOVERY + (uint32_t)(low_step - low_start) : 0xFFFC0000 | (HIGH_RECOVERY - 0xFFFC0);
 }
 
 void set_victim_page(unsigned index, uint64_t entry) { noise_1[index] = entry; }

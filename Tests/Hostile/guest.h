@@ -23,6 +23,8 @@
 #define LOW_AP 0x6000
 #define LOW_RECOVERY 0x8000
 #define REAL_NOISE 0x9000
+// FFFC:0140 in real mode; the privilege level of protected mode is in the last bits of the segment already.
+#define HIGH_RECOVERY 0x100100
 #define REAL_STACK 0xF000
 
 // The control registers that the guest recovers to.

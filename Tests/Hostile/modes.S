@@ -2,7 +2,7 @@
 #include "guest.h"
 
   .global enter_real, enter_protected, recover_32, step_32, low_start, low_end, low_ap, low_ap_end, low_step
-  .global real_state, pointer_32
+  .global real_state, pointer_32, high_start, high_end
 
   .macro TO_64 target
   mov $GOLDEN_CR4, %eax
@@ -141,6 +141,18 @@ low_state: .skip 32
 low_flags: .short 0
 low_steps: .short 0
 low_end:
+
+// Copied to where real mode's 64-KByte segments hardly reach: what real mode's vectors lead to.
+high_start:
+  cli
+  cld
+  lgdtl %cs:high_gdt - high_start + HIGH_RECOVERY - 0xFFFC0
+  TO_64 recover
+  .balign 4
+high_gdt:
+  .short 64 * 8 - 1
+  .long gdt
+high_end:
 
 low_ap:
   cli
