@@ -277,11 +277,23 @@ public struct TimerChannel8254: ~Copyable {
   /// Reads the latched status, else the latched count, else the count, a byte of it at a time.
   @inline(__always)
   public mutating func read() -> UInt8 {
+    if latchedStatus != nil || latchedCount != nil { return readLatched() }
+    return nextByte(of: encodedCount())
+  }
+
+  @inline(never)
+  private mutating func readLatched() -> UInt8 {
     if let status = latchedStatus {
       latchedStatus = nil
       return status
     }
-    let value = latchedCount ?? encodedCount()
+    let byte = nextByte(of: latchedCount ?? 0)
+    if !readsHighByte { latchedCount = nil }
+    return byte
+  }
+
+  @inline(__always)
+  private mutating func nextByte(of value: UInt16) -> UInt8 {
     let isHigh: Bool
     switch control >> 4 {
     case 1: isHigh = false
@@ -290,7 +302,6 @@ public struct TimerChannel8254: ~Copyable {
       isHigh = readsHighByte
       readsHighByte.toggle()
     }
-    if !readsHighByte { latchedCount = nil }
     return UInt8(truncatingIfNeeded: isHigh ? value >> 8 : value)
   }
 
