@@ -173,6 +173,22 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     }
   }
 
+  @Test("The same for every opcode", arguments: [[], [0x66], [0xF3], [0x48]] as [[UInt8]])
+  func incomplete(after prefixes: [UInt8]) {
+    for map in [[], [0x0F], [0x0F, 0x38]] as [[UInt8]] {
+      for opcode in 0...0xFF as ClosedRange<UInt8> {
+        for number in 0..<8 as Range<UInt8> {
+          let bytes = InstructionBytes(prefixes + map + [opcode, number << 3 | 1] + Array(repeating: 0x11, count: 10))
+          guard case .instruction(let instruction) = Instruction.decode(bytes, .long) else { continue }
+          for count in 0..<instruction.length {
+            let decoding = Instruction.decode(bytes.prefix(count), .long)
+            #expect(decoding == .incomplete, "\(map) \(opcode) \(number) \(count)")
+          }
+        }
+      }
+    }
+  }
+
   @Test("15 bytes are an instruction, and 16 are too long")
   func length() throws {
     for count in 0..<20 {

@@ -77,9 +77,14 @@ struct InstructionDecoder {
     case 0xC3 where prefixes.hasOperandSizeOverride || prefixes.repetition != .none: return .undefined
     case 0xB8 where isRepeated, 0xBC where isRepeated, 0xBD where isRepeated: return .repeated(next)
     case 0xAE:
-      let number = bytes[position] >> 3 & 7
-      return prefixes.repetition == .none && bytes[position] < 0xC0
-        ? .group15(number, hasOperandSizeOverride: prefixes.hasOperandSizeOverride) : .unsupported(.twoByte(next))
+      let isInMemory = prefixes.repetition == .none && bytes[position] < 0xC0
+      let entry =
+        isInMemory
+        ? OpcodeEntry.group15(bytes[position] >> 3 & 7, hasOperandSizeOverride: prefixes.hasOperandSizeOverride)
+        : .unsupported(.twoByte(next))
+      if case .opcode = entry { return entry }
+      position &+= 1
+      return entry
     case 0xBA, 0xC7:
       let entry = OpcodeEntry.twoByte(next, extension: bytes[position] >> 3 & 7, isWide: prefixes.rex & 8 != 0)
       if case .opcode = entry { return entry }
