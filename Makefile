@@ -90,7 +90,7 @@ packages:
 $(GUEST)/vmlinuz:
 	@echo "==> Fetching Debian's kernel"
 	@mkdir -p $(GUEST)/package
-	@find_package() { apt-cache depends $(KERNEL_PACKAGE) 2>/dev/null | awk '/Depends: linux-image/ { print $$2; exit }'; }; \
+	@find_package() { apt-cache depends $(KERNEL_PACKAGE) 2>/dev/null | awk '/Depends: linux-image/ { print $$2; exit }' || :; }; \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	package=$$(find_package); \
 	[ -n "$$package" ] || { $$sudo apt-get update -qq && package=$$(find_package); }; \
