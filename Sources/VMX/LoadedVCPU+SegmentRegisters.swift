@@ -3,6 +3,7 @@ import VMCS
 /// MOV from and to a segment register in the guest's stead (SDM, "MOV—Move").
 extension LoadedVCPU {
   /// The selector in a segment register of code or data; 0 for other segments.
+  @inline(never)
   public func selector(_ segment: GuestSegment) -> UInt16 {
     guard let field = Self.selectorField(segment) else { return 0 }
     return vmcs[field].rawValue

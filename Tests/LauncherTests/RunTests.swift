@@ -61,7 +61,7 @@ struct RunTests {
       command(TestKernel(), #"--initrd ramdisk --append "console=ttyS0  a'b" --memory 64M --no-metered --on-demand"#))
     #expect(status == 0)
     let line =
-      #"memory=67108864 cpus=1 x2apic=1 controls=95 console=com1 report=com2 metered=0 on-demand=1 "#
+      #"memory=67108864 cpus=1 x2apic=1 controls=127 console=com1 report=com2 metered=0 on-demand=1 "#
       + #""append=console=ttyS0  a\'b""#
     #expect(output.contains("\n\(line)\nkernel\ninitrd\n"))
   }
