@@ -36,6 +36,8 @@ public enum ProcessorAccess: Hashable, Sendable {
   case cpuid(leaf: UInt32, subleaf: UInt32)
   case read(SystemRegister, UInt64)
   case write(SystemRegister, UInt64)
+  case readXMM(Int, XMMRegister)
+  case writeXMM(Int, XMMRegister)
   case wbinvd
 }
 

@@ -62,6 +62,7 @@ public final class ProcessorModel: @unchecked Sendable {
 
   var msrs: [UInt32: UInt64]
   var time: UInt64 = 0
+  var xmmRegisters = [XMMRegister](repeating: XMMRegister(low: 0, high: 0), count: 16)
   var systemRegisters: [SystemRegister: UInt64] = [.cr0: 0x8000_0031, .cr4: 0x20, .xcr0: 1, .dr6: 0xFFFF_0FF0]
 
   /// Makes a processor after reset and firmware: in 64-bit mode, not in VMX operation.

@@ -110,6 +110,30 @@ extension ProcessorModel {
     return registers[number]
   }
 
+  /// XMM0 to XMM15, by number; any other number, and CR4.OSFXSR = 0, is a fault.
+  public func xmmRegister(_ number: Int) -> XMMRegister {
+    guard hasXMMRegister(number) else { return XMMRegister(low: 0, high: 0) }
+    record(.readXMM(number, xmmRegisters[number]))
+    return xmmRegisters[number]
+  }
+
+  /// Gives XMM0 to XMM15 a value; any other number, and CR4.OSFXSR = 0, is a fault.
+  public func setXMMRegister(_ number: Int, to value: XMMRegister) {
+    guard hasXMMRegister(number) else { return }
+    xmmRegisters[number] = value
+    record(.writeXMM(number, value))
+  }
+
+  private func hasXMMRegister(_ number: Int) -> Bool {
+    let isEnabled = systemRegisters[.cr4, default: 0] >> 9 & 1 != 0 && systemRegisters[.cr0, default: 0] & 0b1100 == 0
+    if !isEnabled {
+      fault(.invalidOpcode("access to XMM\(number) with CR4.OSFXSR = 0, CR0.EM = 1 or CR0.TS = 1"))
+    } else if !xmmRegisters.indices.contains(number) {
+      fault(.invalidOpcode("access to XMM\(number)"))
+    }
+    return isEnabled && xmmRegisters.indices.contains(number)
+  }
+
   /// The time-stamp counter, which grows by the configuration's `timestampStep` with each read.
   public var timestampCounter: UInt64 {
     let value = nextTime()

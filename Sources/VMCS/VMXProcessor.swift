@@ -105,6 +105,11 @@ public protocol VMXProcessor {
   func debugRegister(_ number: Int) -> UInt64
   /// Gives DR0 to DR3 or DR6 a value.
   func setDebugRegister(_ number: Int, to value: UInt64)
+  /// XMM0 to XMM15, by number; legal only while CR4.OSFXSR is 1 and CR0.EM and CR0.TS are 0. VM transitions do not change
+  /// them, and the host uses them for nothing.
+  func xmmRegister(_ number: Int) -> XMMRegister
+  /// Gives XMM0 to XMM15 a value; the rest of the vector register stays as it is.
+  func setXMMRegister(_ number: Int, to value: XMMRegister)
   /// RDTSC.
   var timestampCounter: UInt64 { get }
   /// WBINVD.

@@ -33,6 +33,16 @@ public struct OperandLocation: Equatable, Sendable {
   public func address(of index: Int) -> UInt64 {
     index < firstCount ? first + UInt64(index) : second + UInt64(index - firstCount)
   }
+
+  /// Where the first and the second half of an operand of `byteCount` bytes are.
+  public func halves(byteCount: Int) -> (Self, Self) {
+    let half = byteCount / 2
+    let firstHalf = Self(first: first, firstCount: min(firstCount, half), second: second)
+    let isSplit = firstCount > half
+    let secondHalf = Self(
+      first: address(of: half), firstCount: isSplit ? firstCount - half : half, second: isSplit ? second : 0)
+    return (firstHalf, secondHalf)
+  }
 }
 
 /// Access to a segment's memory in the stead of an instruction of the guest: segmentation, alignment, paging.
@@ -74,7 +84,7 @@ public struct MemoryOperand: Sendable {
     return location
   }
 
-  /// Finds the `byteCount` bytes, 1, 2, 4 or 8, at `offset` of the segment, whether there is memory or not.
+  /// Finds the `byteCount` bytes, 1, 2, 4, 8 or 16, at `offset` of the segment, whether there is memory or not.
   public func translate<Memory: GuestPhysicalMemory>(
     _ offset: UInt64, byteCount: Int, for access: LinearAccess, in memory: Memory
   ) throws(MemoryFault) -> OperandLocation {

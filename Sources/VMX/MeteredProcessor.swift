@@ -118,6 +118,10 @@ public struct MeteredProcessor<Base: VMXProcessor>: VMXProcessor {
   @inlinable public func debugRegister(_ number: Int) -> UInt64 { base.debugRegister(number) }
   /// Gives DR0 to DR3 or DR6 a value.
   @inlinable public func setDebugRegister(_ number: Int, to value: UInt64) { base.setDebugRegister(number, to: value) }
+  /// XMM0 to XMM15.
+  @inlinable public func xmmRegister(_ number: Int) -> XMMRegister { base.xmmRegister(number) }
+  /// Gives XMM0 to XMM15 a value.
+  @inlinable public func setXMMRegister(_ number: Int, to value: XMMRegister) { base.setXMMRegister(number, to: value) }
   /// WBINVD.
   @inlinable public func wbinvd() { base.wbinvd() }
   /// The end of this logical processor.

@@ -18,7 +18,7 @@ public struct OperandAccess: Equatable, Sendable {
     self.isWrite = isWrite
   }
 
-  /// Whether an operand of `byteCount` bytes, 1, 2, 4 or 8, that begins at the address ends in the same page.
+  /// Whether an operand of `byteCount` bytes, 1, 2, 4, 8 or 16, that begins at the address ends in the same page.
   @inlinable
   public func isWhole(byteCount: Int) -> Bool { address & 0xFFF <= 0x1000 &- UInt64(truncatingIfNeeded: byteCount) }
 

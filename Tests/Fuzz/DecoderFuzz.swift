@@ -53,7 +53,8 @@ private func decode(_ input: inout FuzzInput) {
   precondition(Instruction.decode(bytes.prefix(length), attributes) == .instruction(instruction))
   precondition(Instruction.decode(bytes.prefix(length - 1), attributes) == .incomplete)
   precondition([1, 2, 4, 8, 16].contains(instruction.memorySize))
-  precondition([1, 2, 4, 8].contains(instruction.registerSize) || instruction.source == .none)
+  let isOfGeneralRegister = instruction.source != .none && !instruction.isMoveOfXMM
+  precondition([1, 2, 4, 8].contains(instruction.registerSize) || !isOfGeneralRegister)
   precondition(!instruction.hasLock || instruction.writesMemory)
   var registers = GuestRegisters()
   var flags = RFLAGS(rawValue: input.word())
@@ -107,7 +108,7 @@ private final class FuzzedGuest {
 
   init() {
     processor = ProcessorModel(.skylakeX)
-    processor.cr4 |= ProcessorModel.Configuration.skylakeX.cr4Fixed1 & 1 << 18
+    processor.cr4 |= ProcessorModel.Configuration.skylakeX.cr4Fixed1 & (1 << 18 | 1 << 9)
     guard let support = try? VMXSupport(of: processor) else { fatalError("the model has no VMX") }
     let pages = processor.memory.allocatePages(16)
     var pool = PagePool(pages.pointer, at: pages.address, count: 16)
@@ -133,7 +134,7 @@ private final class FuzzedGuest {
     _ = IdentityPageTables.write(to: memory, at: Self.tables)
     processor.setContents(of: .guestCR0, to: CR0(rawValue: is64Bit ? 0x8000_0031 : mode & 4 == 0 ? 0x21 : 0x20))
     processor.setContents(of: .guestCR3, to: Self.tables)
-    processor.setContents(of: .guestCR4, to: CR4(rawValue: 0x20))
+    processor.setContents(of: .guestCR4, to: CR4(rawValue: input.byte() & 7 == 0 ? 0x20 : 0x220))
     processor.setContents(of: .guestIA32EFER, to: IA32EFER(rawValue: is64Bit ? 0x500 : 0))
     let code: UInt32 = is64Bit ? 0xA09B : mode & 8 == 0 ? 0xC09B : 0x9B
     setFlat(.cs, code)

@@ -38,8 +38,8 @@ guest:
   or $0x200, %rax
   mov %rax, %cr4
   TRY
-  movups (%r12), %xmm0
-  FAULTS VECTOR_UD, 0, "MOVUPS"
+  addps (%r12), %xmm0
+  FAULTS VECTOR_UD, 0, "ADDPS"
   TRY
   fldt (%r12)
   FAULTS VECTOR_UD, 0, "FLD"

@@ -17,16 +17,24 @@ struct ImageTests {
     try #require(image.instructions.count > 1000)
   }
 
-  /// A VM exit saves no floating-point, vector or mask register, so the image must not use one.
-  @Test("No instruction uses an FPU, MMX, SSE or AVX register") func noVectorRegisters() {
+  /// A VM exit saves no floating-point, vector or mask register, so the image must not use one: but for the two functions
+  /// that are there to read and write the guest's.
+  @Test("No instruction uses an FPU, MMX, SSE or AVX register, but for the access to the guest's XMM registers")
+  func noVectorRegisters() {
     let registers = ["%xmm", "%ymm", "%zmm", "%mm", "%st", "%k0", "%k1", "%k2", "%k3", "%k4", "%k5", "%k6", "%k7"]
     let mnemonics = ["emms", "ldmxcsr", "stmxcsr", "vzeroupper", "vzeroall"]
+    var moves = ["cvmx_read_xmm": 0, "cvmx_write_xmm": 0]
     for instruction in image.instructions {
+      if instruction.mnemonic == "movdqu", let count = moves[instruction.function] {
+        moves[instruction.function] = count + 1
+        continue
+      }
       let isForbidden =
         registers.contains { instruction.operands.contains($0) } || mnemonics.contains { instruction.mnemonic == $0 }
         || instruction.mnemonic.hasPrefix("f")
       #expect(!isForbidden, "\(instruction)")
     }
+    #expect(moves == ["cvmx_read_xmm": 16, "cvmx_write_xmm": 16])
   }
 
   @Test("A typed read is MOV, VMREAD and one conditional jump") func typedReads() {

@@ -121,10 +121,20 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     .init([0xF0, 0x0F, 0xAF, 0x00], .undefined), .init([0xF0, 0x0F, 0xA4, 0x00, 1], .undefined),
     .init([0x8C, 0x30], .undefined), .init([0x8E, 0x38], .undefined), .init([0x8E, 0x08], .undefined),
     .init([0x66, 0x0F, 0xC3, 0x08], .undefined), .init([0x0F, 0xB8, 0x00], .undefined),
-    // x87, SSE, VEX, EVEX, FXSAVE, XSAVEOPT.
+    // x87, ADDPS, MOVDDUP, MMX's MOVQ, MOVD and MOVNTQ, MASKMOVDQU, VEX, EVEX, FXSAVE, XSAVEOPT.
     .init([0xD9, 0x00], .unsupported(.registersInProcessor)),
-    .init([0x0F, 0x10, 0x00], .unsupported(.registersInProcessor)),
-    .init([0xF3, 0x0F, 0x6F, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x0F, 0x58, 0x00], .unsupported(.registersInProcessor)),
+    .init([0xF2, 0x0F, 0x12, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x0F, 0x6F, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x0F, 0x7E, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x0F, 0xE7, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x66, 0x0F, 0xF7, 0x00], .unsupported(.registersInProcessor)),
+    // Prefixes that make no instruction of what would be a move; LOCK.
+    .init([0xF3, 0x0F, 0x28, 0x00], .unsupported(.registersInProcessor)),
+    .init([0xF2, 0x0F, 0x16, 0x00], .unsupported(.registersInProcessor)),
+    .init([0x66, 0xF2, 0x0F, 0x6F, 0x00], .unsupported(.registersInProcessor)),
+    .init([0xF0, 0x0F, 0x10, 0x00], .undefined), .init([0xF0, 0x0F, 0x58, 0x00], .undefined),
+    .init([0x0F, 0x10, 0xC1], .withoutMemory),
     .init([0xC5, 0xF8, 0x10, 0x00], .unsupported(.registersInProcessor)),
     .init([0x62, 0x00], [8], .unsupported(.registersInProcessor)),
     .init([0x62, 0x00], [2, 4], .unsupported(.descriptor)),

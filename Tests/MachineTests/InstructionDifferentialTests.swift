@@ -25,6 +25,8 @@ extension Instruction {
 struct EmulatedProcessor {
   var registers: [UInt64]
   var flags: UInt64
+  /// XMM0 to XMM15.
+  var xmm: [XMMRegister]
   /// The bytes from `start` on.
   var memory: [UInt8]
   var start: UInt64
@@ -58,6 +60,7 @@ struct EmulatedProcessor {
     let size = instruction.memorySize
     let first = instruction.effectiveAddress(file, rip: rip) &+ base(instruction.memory.segment)
     let second = instruction.secondEffectiveAddress(file) &+ base(instruction.secondSegment)
+    if instruction.isMoveOfXMM { return moveXMM(instruction, first) }
     if size == 16 {
       let result = instruction.compareAndExchange16(
         low: load(first, 8), high: load(first &+ 8, 8), file, &rflags)
@@ -76,6 +79,18 @@ struct EmulatedProcessor {
       instruction.readsMemory ? load(first, size) : 0, second: readsSecond ? load(second, size) : 0, file, &rflags)
     if instruction.writesMemory { store(result, first, size) }
     if instruction.writesSecondOperand { store(result, second, size) }
+  }
+
+  private mutating func moveXMM(_ instruction: Instruction, _ address: UInt64) {
+    let (number, size) = (Int(instruction.register.index), instruction.memorySize)
+    if instruction.isDestinationMemory {
+      let value = instruction.stored(xmm[number])
+      store(value.low, address, min(size, 8))
+      if size == 16 { store(value.high, address &+ 8, 8) }
+    } else {
+      let value = XMMRegister(low: load(address, min(size, 8)), high: size == 16 ? load(address &+ 8, 8) : 0)
+      xmm[number] = instruction.loaded(value, over: xmm[number])
+    }
   }
 
   private mutating func index(_ address: UInt64, _ size: Int) -> Int? {
@@ -156,7 +171,8 @@ struct EmulatedProcessor {
       data.storeBytes(of: uniform ?? numbers.next(), toByteOffset: offset, as: UInt64.self)
     }
     var emulated = EmulatedProcessor(
-      registers: random.registers, flags: random.flags, memory: Array(data), start: start, fsBase: fsBase)
+      registers: random.registers, flags: random.flags, xmm: random.xmm, memory: Array(data), start: start,
+      fsBase: fsBase)
     if instruction.operation == .movFromSegment { emulated.selectors = Self.selectors(host) }
     emulated.execute(instruction, rip: code)
     if emulated.hasDivideError { return }
@@ -164,8 +180,10 @@ struct EmulatedProcessor {
     try #require(!emulated.hasMissed, "\(form.name): \(text)")
     var registers = random.registers
     var flags = random.flags
+    host.xmm = random.xmm
     host.execute(random.bytes, &registers, &flags)
     #expect(emulated.registers == registers, "\(form.name): \(text)")
+    #expect(emulated.xmm == host.xmm, "\(form.name): \(text)")
     let compared = ~form.undefinedFlags & ~0x200
     #expect(
       String(emulated.flags & compared, radix: 16) == String(flags & compared, radix: 16), "\(form.name): \(text)")

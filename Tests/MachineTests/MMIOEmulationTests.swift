@@ -52,6 +52,9 @@ struct MMIOGuest {
     _ = IdentityPageTables.write(to: guest.memory, at: Self.tables)
     guest.vcpu.start(LinuxEntry(rip: Self.code, rsi: 0, rsp: 0x7000, cr3: Self.tables, gdtBase: 0, gdtLimit: 0))
     if !is64Bit { try leave64BitMode() }
+    // SSE, in the host and in the guest: CR4.OSFXSR.
+    guest.processor.cr4 |= 1 << 9
+    guest.processor.setContents(of: .guestCR4, to: CR4(rawValue: guest.contents(.guestCR4).rawValue | 1 << 9))
   }
 
   /// Flat 32-bit code without paging.
@@ -65,6 +68,12 @@ struct MMIOGuest {
   var registers: GuestRegisters {
     get { guest.vcpu.registers.pointee }
     nonmutating set { guest.vcpu.registers.pointee = newValue }
+  }
+
+  /// XMM0 to XMM15.
+  var xmm: [XMMRegister] {
+    get { (0..<16).map { guest.vcpu.xmmRegister($0) } }
+    nonmutating set { for number in 0..<16 { guest.vcpu.setXMMRegister(number, to: newValue[number]) } }
   }
 
   var rip: UInt64 { guest.vcpu.instructionPointer }
@@ -131,8 +140,8 @@ struct MMIOGuest {
       let decoded = try #require(Instruction(instruction.bytes))
       for index in guest.device.bytes.indices { guest.device.bytes[index] = UInt8(truncatingIfNeeded: random.next()) }
       var expected = EmulatedProcessor(
-        registers: instruction.registers, flags: instruction.flags, memory: guest.device.bytes, start: MMIOGuest.page,
-        fsBase: fsBase)
+        registers: instruction.registers, flags: instruction.flags, xmm: instruction.xmm, memory: guest.device.bytes,
+        start: MMIOGuest.page, fsBase: fsBase)
       expected.selectors = [.es, .cs, .ss, .ds, .fs, .gs].map { guest.guest.vcpu.selector($0) }
       expected.execute(decoded, rip: MMIOGuest.code)
 
@@ -143,6 +152,7 @@ struct MMIOGuest {
         linear = decoded.effectiveAddress(file, rip: MMIOGuest.code)
         if decoded.memory.segment == .fs { linear &+= fsBase }
       }
+      guest.xmm = instruction.xmm
       guest.guest.vcpu.stackPointer = instruction.registers[4]
       guest.guest.vcpu.flags = RFLAGS(rawValue: instruction.flags)
       let outcome = guest.emulate(
@@ -157,6 +167,7 @@ struct MMIOGuest {
       for index in 0..<16 as Range<UInt8> where index != 4 {
         #expect(file[index] == expected.registers[Int(index)], "\(form.name) \(instruction.bytes)")
       }
+      #expect(guest.xmm == expected.xmm, "\(form.name) \(instruction.bytes)")
       #expect(guest.guest.vcpu.stackPointer == expected.registers[4])
       #expect(guest.guest.vcpu.flags.rawValue == expected.flags)
       #expect(guest.device.bytes == expected.memory, "\(form.name) \(instruction.bytes)")
@@ -360,9 +371,9 @@ struct MMIOGuest {
   }
 
   @Test(
-    "What takes 10 bytes of a device or more is #UD: x87, SSE, AVX, FXSAVE, XSAVE, LGDT, LSS",
+    "What takes 10 bytes of a device or more is #UD: x87, MMX, SSE that calculates, AVX, FXSAVE, XSAVE, LGDT, LSS",
     arguments: [
-      [0xD9, 0x00], [0x0F, 0x10, 0x00], [0xF3, 0x0F, 0x6F, 0x00], [0xC5, 0xF8, 0x10, 0x00], [0x0F, 0xAE, 0x00],
+      [0xD9, 0x00], [0x0F, 0x58, 0x00], [0x0F, 0x6F, 0x00], [0xF3, 0x0F, 0x12, 0x00], [0xC5, 0xF8, 0x10, 0x00], [0x0F, 0xAE, 0x00],
       [0x0F, 0xAE, 0x20], [0x0F, 0x01, 0x10], [0x0F, 0xB2, 0x00], [0x62, 0xF1, 0x7C, 0x48, 0x10, 0x00],
       [0x0F, 0x3A, 0x0F, 0x00, 0x01], [0x0F, 0xC7, 0x20],
     ] as [[UInt8]])

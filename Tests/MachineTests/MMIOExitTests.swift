@@ -141,7 +141,7 @@ private struct DeviceGuest {
   @Test("Of an instruction that is not emulated the guest gets #UD, or stops, as the table says")
   func unsupported() throws {
     let device = try DeviceGuest()
-    let undefined = device.guest.run(device.exit([0x0F, 0x28, 0x00], at: 0xF000_0000, isWrite: false))
+    let undefined = device.guest.run(device.exit([0x0F, 0x58, 0x00], at: 0xF000_0000, isWrite: false))
     #expect(undefined.isEnd && device.guest.entries.last?.event == 0x8000_0306)
     let stop = device.guest.run(device.exit([0x0F, 0x00, 0x00], at: 0xF000_0000, isWrite: true))
     #expect(stop.stopText?.contains("by an instruction that Skep does not emulate: 0x0f 0x00 0x00") == true)

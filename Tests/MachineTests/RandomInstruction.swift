@@ -1,4 +1,5 @@
 import Testing
+import VMCS
 
 /// A form of an instruction of 64-bit code, and what of its result is defined.
 struct InstructionForm: Sendable, CustomTestStringConvertible {
@@ -29,6 +30,8 @@ struct InstructionForm: Sendable, CustomTestStringConvertible {
   var prefix: UInt8?
   /// The operand has 16 bytes and is aligned: there is REX.W.
   var isDoubleQuadword = false
+  /// The operand is aligned to 16 bytes.
+  var isAligned = false
   /// A division, of which most should have a quotient.
   var isDivision = false
 
@@ -36,7 +39,7 @@ struct InstructionForm: Sendable, CustomTestStringConvertible {
 
   private static let auxiliary: UInt64 = 0x10
 
-  static let all: [Self] = arithmetic + moves + unary + bits + strings + shifts + multiplications + segments
+  static let all: [Self] = arithmetic + moves + unary + bits + strings + shifts + multiplications + segments + xmm
 
   private static let arithmeticNumbers: [(String, Int)] = [
     ("ADD", 0), ("OR", 1), ("ADC", 2), ("SBB", 3), ("AND", 4), ("SUB", 5), ("XOR", 6), ("CMP", 7),
@@ -193,6 +196,33 @@ struct InstructionForm: Sendable, CustomTestStringConvertible {
     (0..<6 as Range<UInt8>).map { Self(name: "MOV m16, Sreg \($0)", opcode: [0x8C], group: $0) }
     + [Self(name: "CLFLUSH m8", opcode: [0x0F, 0xAE], group: 7, isNever16: true)]
 
+  /// Loads, and stores, by their mandatory prefixes and opcodes.
+  private static let xmm: [Self] =
+    ([
+      ("MOVUPS", nil, 0x10, 0x11), ("MOVUPD", 0x66, 0x10, 0x11), ("MOVSS", 0xF3, 0x10, 0x11),
+      ("MOVSD", 0xF2, 0x10, 0x11), ("MOVLPS", nil, 0x12, 0x13), ("MOVLPD", 0x66, 0x12, 0x13),
+      ("MOVHPS", nil, 0x16, 0x17), ("MOVHPD", 0x66, 0x16, 0x17), ("MOVD or MOVQ", 0x66, 0x6E, 0x7E),
+      ("MOVDQU", 0xF3, 0x6F, 0x7F),
+    ] as [(String, UInt8?, UInt8, UInt8)]).flatMap { (name, prefix, load, store) -> [Self] in
+      [
+        Self(name: "\(name) xmm, m", opcode: [0x0F, load], isNever16: true, prefix: prefix),
+        Self(name: "\(name) m, xmm", opcode: [0x0F, store], isNever16: true, prefix: prefix),
+      ]
+    }
+    + ([
+      ("MOVAPS xmm, m128", nil, [0x28]), ("MOVAPS m128, xmm", nil, [0x29]), ("MOVAPD xmm, m128", 0x66, [0x28]),
+      ("MOVAPD m128, xmm", 0x66, [0x29]), ("MOVNTPS m128, xmm", nil, [0x2B]), ("MOVNTPD m128, xmm", 0x66, [0x2B]),
+      ("MOVDQA xmm, m128", 0x66, [0x6F]), ("MOVDQA m128, xmm", 0x66, [0x7F]), ("MOVNTDQ m128, xmm", 0x66, [0xE7]),
+      ("MOVNTDQA xmm, m128", 0x66, [0x38, 0x2A]),
+    ] as [(String, UInt8?, [UInt8])]).map { (name, prefix, opcode) in
+      Self(name: name, opcode: [0x0F] + opcode, isNever16: true, prefix: prefix, isAligned: true)
+    }
+    + [
+      Self(name: "MOVQ xmm, m64", opcode: [0x0F, 0x7E], isNever16: true, prefix: 0xF3),
+      Self(name: "MOVQ m64, xmm", opcode: [0x0F, 0xD6], isNever16: true, prefix: 0x66),
+      Self(name: "LDDQU xmm, m128", opcode: [0x0F, 0xF0], isNever16: true, prefix: 0xF2),
+    ]
+
   private static let stringOpcodes: [(String, UInt8)] = [
     ("MOVS", 0xA4), ("CMPS", 0xA6), ("STOS", 0xAA), ("LODS", 0xAC), ("SCAS", 0xAE),
   ]
@@ -210,12 +240,14 @@ struct RandomInstruction {
   var bytes: [UInt8] = []
   var registers: [UInt64]
   var flags: UInt64
+  var xmm: [XMMRegister]
 
   /// - Parameters:
   ///   - target: where the instruction may access 4,096 bytes; below 2 GiB.
   ///   - code: where it is executed; below 2 GiB.
   init(_ form: InstructionForm, target: UInt64, code: UInt64, fsBase: UInt64, using random: inout RandomNumbers) {
     registers = (0..<16).map { _ in Self.interesting(&random) }
+    xmm = (0..<16).map { _ in XMMRegister(low: random.next(), high: random.next()) }
     // The status flags and DF; IF and the reserved bit are 1.
     flags = random.next() & (form.isString ? 0xCD5 : 0x8D5) | 0x202
     let rexBits = random.chance(50) ? UInt8(random.next() & 0xF) : 0
@@ -242,7 +274,7 @@ struct RandomInstruction {
     bytes += form.opcode
 
     let operandSize = form.isByte ? 1 : rex & 8 != 0 ? 8 : hasOperandSize ? 2 : 4
-    let middle = (target + 2048 + random.next() % 64) & (form.isDoubleQuadword ? ~15 : ~0)
+    let middle = (target + 2048 + random.next() % 64) & (form.isDoubleQuadword || form.isAligned ? ~15 : ~0)
     if form.isDoubleQuadword && random.chance(50) {
       // What memory has if it is the same everywhere.
       registers[0] = 0x0101_0101_0101_0101 &* (registers[0] & 0xFF)

@@ -104,6 +104,24 @@ struct SystemStateTests {
     #expect(model.faults.count == 2)
   }
 
+  @Test("XMM0 to XMM15 are apart; they need CR4.OSFXSR, and CR0.EM and CR0.TS to be 0")
+  func xmmRegisters() {
+    let model = ProcessorModel.collecting()
+    let values = (0..<16).map { XMMRegister(low: UInt64($0), high: ~UInt64($0)) }
+    model.setXMMRegister(0, to: values[1])
+    #expect(model.faults.count == 1 && model.xmmRegister(0) == XMMRegister(low: 0, high: 0))
+    model.cr4 |= 1 << 9
+    for number in 0..<16 { model.setXMMRegister(number, to: values[number]) }
+    #expect((0..<16).map { model.xmmRegister($0) } == values && model.faults.count == 2)
+    for bit in [2, 3] as [UInt64] {
+      model.cr0 = 0x8000_0031 | 1 << bit
+      model.setXMMRegister(3, to: values[4])
+    }
+    model.cr0 = 0x8000_0031
+    model.setXMMRegister(16, to: values[0])
+    #expect(model.xmmRegister(3) == values[3] && model.faults.count == 5)
+  }
+
   @Test("XCR0 needs CR4.OSXSAVE, which CPUID shows")
   func xcr0() {
     let model = ProcessorModel.collecting()

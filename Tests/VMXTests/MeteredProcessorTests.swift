@@ -72,9 +72,12 @@ import VMCS
       (processor.cr0, processor.cr2, processor.cr3, processor.cr4) = (0x8000_0031, 2, 3, 0x4_2020)
       processor.xcr0 = 7
       processor.setDebugRegister(3, to: 5)
+      fixture.processor.cr4 |= 1 << 9
+      processor.setXMMRegister(15, to: XMMRegister(low: 7, high: 8))
       processor.wrmsr(0x277, 6)
       processor.wbinvd()
-      #expect(processor.cr0 == 0x8000_0031 && processor.cr2 == 2 && processor.cr3 == 3 && processor.cr4 == 0x4_2020)
+      #expect(processor.cr0 == 0x8000_0031 && processor.cr2 == 2 && processor.cr3 == 3 && processor.cr4 == 0x4_2220)
+      #expect(processor.xmmRegister(15) == XMMRegister(low: 7, high: 8))
       #expect(processor.xcr0 == 7 && processor.debugRegister(3) == 5 && processor.rdmsr(0x277) == 6)
       #expect(processor.cpuid(0, 0) == fixture.processor.cpuid(0, 0))
       #expect(processor.outcomeOfFailedVMREAD(0x800) == fixture.processor.outcomeOfFailedVMREAD(0x800))

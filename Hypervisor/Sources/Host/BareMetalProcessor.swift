@@ -122,6 +122,15 @@ package struct BareMetalProcessor: VMXProcessor {
     }
   }
 
+  package func xmmRegister(_ number: Int) -> XMMRegister {
+    let value = cvmx_read_xmm(UInt32(truncatingIfNeeded: number))
+    return XMMRegister(low: value.low, high: value.high)
+  }
+
+  package func setXMMRegister(_ number: Int, to value: XMMRegister) {
+    cvmx_write_xmm(UInt32(truncatingIfNeeded: number), cvmx_xmm(low: value.low, high: value.high))
+  }
+
   @inlinable package var timestampCounter: UInt64 {
     @inline(__always) get { cvmx_rdtsc() }
   }

@@ -66,8 +66,9 @@ private func setUpHostProcessor(_ pool: inout PagePool) {
     fail("there is no memory for the host's page tables")
   }
   cvmx_write_cr3(cr3)
-  // XCR0 is the guest's; the host needs the right to write it.
-  if cvmx_cpuid(1, 0).ecx & 1 << 26 != 0 { cvmx_write_cr4(cvmx_read_cr4() | 1 << 18) }
+  // XMM registers and XCR0 are the guest's; the host needs the right to access them: OSFXSR and OSXSAVE.
+  let hasXSAVE = cvmx_cpuid(1, 0).ecx & 1 << 26 != 0
+  cvmx_write_cr4(cvmx_read_cr4() | 1 << 9 | (hasXSAVE ? 1 << 18 : 0))
   loadInterruptDescriptorTable(idt.pointer)
   LocalAPIC.enable()
 }

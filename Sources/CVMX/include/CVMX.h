@@ -151,6 +151,29 @@ CVMX_INLINE void cvmx_xsetbv(uint32_t index, uint64_t value) {
 
 CVMX_INLINE void cvmx_wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 
+// MARK: XMM registers, which are the guest's: what compilers make of the rest uses none
+
+typedef struct { uint64_t low, high; } cvmx_xmm;
+
+// Functions, not inlined, so that it can be seen where the image uses these registers.
+#define CVMX_FUNCTION static __attribute__((noinline, unused))
+#define CVMX_FOR_EACH_XMM(a)                                                                     \
+  a(0) a(1) a(2) a(3) a(4) a(5) a(6) a(7) a(8) a(9) a(10) a(11) a(12) a(13) a(14) a(15)
+
+#define CVMX_READ_XMM(n) case n: __asm__ volatile("movdqu %%xmm" #n ", %0" : "=m"(value)); break;
+#define CVMX_WRITE_XMM(n) case n: __asm__ volatile("movdqu %0, %%xmm" #n : : "m"(value)); break;
+
+// XMM0 to XMM15; of any other number, 0.
+CVMX_FUNCTION cvmx_xmm cvmx_read_xmm(uint32_t number) {
+  cvmx_xmm value = {0, 0};
+  switch (number) { CVMX_FOR_EACH_XMM(CVMX_READ_XMM) }
+  return value;
+}
+
+CVMX_FUNCTION void cvmx_write_xmm(uint32_t number, cvmx_xmm value) {
+  switch (number) { CVMX_FOR_EACH_XMM(CVMX_WRITE_XMM) }
+}
+
 // MARK: Descriptor tables and segment registers, as the host-state area wants them
 
 CVMX_INLINE uint64_t cvmx_gdtr_base(void) {

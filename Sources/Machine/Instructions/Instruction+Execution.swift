@@ -9,7 +9,7 @@ extension Instruction {
   ///   - second: the second operand in memory, zero-extended, if there is one that is read; of MOV from a segment
   ///     register, the selector.
   ///
-  /// CMPXCHG16B, whose operand has 16 bytes, is `compareAndExchange16`.
+  /// CMPXCHG16B, whose operand has 16 bytes, is `compareAndExchange16`; moves of XMM registers are `loaded` and `stored`.
   ///
   /// - Returns: what is to be written to the memory operand, if `writesMemory`, or to the second one, if
   ///   `writesSecondOperand`; bits above the operand's size do not count.
@@ -37,7 +37,7 @@ extension Instruction {
     case .div, .idiv: return divide(value, registers)
     case .bsf, .bsr, .popcnt: return searchBits(value, registers, &rflags)
     case .movFromSegment: return second
-    case .movToSegment, .clflush, .cmpxchg16b: return value
+    case .movToSegment, .clflush, .cmpxchg16b, .movups, .movaps, .movlps, .movhps: return value
     case .bt, .bts, .btr, .btc: return testBit(value, registers, &rflags)
     case .movs, .cmps, .stos, .lods, .scas: return executeString(value, second, registers, &rflags)
     case .push, .pop:

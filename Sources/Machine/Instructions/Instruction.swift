@@ -30,6 +30,11 @@ public enum Operation: UInt8, CaseIterable, Sendable {
   case movFromSegment, movToSegment
   /// CLFLUSH, CLFLUSHOPT and CLWB, to which devices are nothing.
   case clflush
+  /// Moves between memory and the low bytes of XMM register `register`, of which a load clears the others: MOVUPS, MOVDQU,
+  /// MOVSS, MOVSD, MOVD and MOVQ; and MOVAPS, MOVDQA and the non-temporal ones, whose operand is aligned to 16 bytes.
+  case movups, movaps
+  /// MOVLPS and MOVLPD, MOVHPS and MOVHPD: moves of either half of XMM register `register`.
+  case movlps, movhps
 }
 
 /// A memory operand as the instruction encodes it (SDM, "Instruction Format", "Addressing-Mode Encoding of ModR/M and
@@ -112,7 +117,7 @@ public struct Instruction: Equatable, Sendable {
   public var operation: Operation
   /// The memory operand; of a string instruction with two, that at rSI.
   public var memory: MemoryReference
-  /// The size of the memory operand in bytes: 1, 2, 4, 8 or, of CMPXCHG16B, 16.
+  /// The size of the memory operand in bytes: 1, 2, 4, 8 or, of CMPXCHG16B and XMM registers, 16.
   public var memorySize: Int
   /// The size of the register operand in bytes: 1, 2, 4 or 8, or 16 as the memory operand; greater than `memorySize` for
   /// MOVZX and MOVSX.
@@ -144,7 +149,7 @@ extension Instruction {
   @inlinable
   public var readsMemory: Bool {
     switch operation {
-    case .mov, .movbe: !isDestinationMemory
+    case .mov, .movbe, .movups, .movaps, .movlps, .movhps: !isDestinationMemory
     case .setcc, .stos, .pop, .movFromSegment, .clflush: false
     default: true
     }
@@ -187,6 +192,7 @@ extension Instruction {
   public var usesFlags: Bool {
     switch operation {
     case .mov, .movzx, .movsx, .movbe, .xchg, .not, .push, .pop, .movFromSegment, .movToSegment, .clflush: false
+    case .movups, .movaps, .movlps, .movhps: false
     default: true
     }
   }
@@ -195,7 +201,7 @@ extension Instruction {
   @inlinable
   public var hasRegister: Bool {
     switch operation {
-    case .movFromSegment, .movToSegment: false
+    case .movFromSegment, .movToSegment, .movups, .movaps, .movlps, .movhps: false
     case .imulRegister: true
     default: source == .register
     }

@@ -14,7 +14,7 @@ public enum InstructionDecoding: Equatable, Sendable {
   case incomplete
   /// An instruction that `Instruction` decodes, but with operands in registers only.
   case withoutMemory
-  /// An instruction that `Instruction` does not decode: x87, SSE, AVX and all others that are not an `Operation`.
+  /// An instruction that `Instruction` does not decode: x87, AVX and all others that are not an `Operation`.
   case unsupported(UnsupportedInstruction)
 }
 
@@ -90,15 +90,27 @@ struct InstructionDecoder {
       if case .opcode = entry { return entry }
       position &+= 1
       return entry
-    default: return OpcodeEntry.twoByte(next, extension: 0, isWide: false)
+    default:
+      return OpcodeEntry.moveOfXMM(next, prefix: mandatoryPrefix, isWide: prefixes.rex & 8 != 0)
+        ?? OpcodeEntry.twoByte(next, extension: 0, isWide: false)
     }
   }
 
   private var isRepeated: Bool { prefixes.repetition == .repe }
 
-  /// With REPNE it is CRC32.
+  /// The prefix that belongs to the opcode of an SSE instruction: 66H does so only without F3H and F2H.
+  private var mandatoryPrefix: UInt8 {
+    switch prefixes.repetition {
+    case .repe: 0xF3
+    case .repne: 0xF2
+    case .none: prefixes.hasOperandSizeOverride ? 0x66 : 0
+    }
+  }
+
+  /// With REPNE it is CRC32, with 66H there is MOVNTDQA.
   private mutating func takeThreeByteOpcode() -> OpcodeEntry {
     let opcode = takeByte()
+    if opcode == 0x2A && mandatoryPrefix == 0x66 { return .row(.movaps, .rm, .doubleQuadword) }
     return prefixes.repetition == .none ? .threeByte(opcode) : .unsupported(.laterExtension)
   }
 
@@ -118,6 +130,7 @@ struct InstructionDecoder {
       instruction.memory = takeMemoryReference(modRM)
       if instruction.hasRegister { instruction.register = register(modRM, instruction.registerSize) }
       if isSegmentMove(opcode.operation) { instruction.register = RegisterOperand(modRM >> 3 & 7) }
+      if instruction.isMoveOfXMM { instruction.register = RegisterOperand(modRM >> 3 & 7 | prefixes.rex << 1 & 8) }
     }
     if opcode.operation == .pop && instruction.memory.base == 4 {
       // The address is that after POP has changed RSP.
@@ -168,6 +181,7 @@ struct InstructionDecoder {
     case .byte: 1
     case .word: 2
     case .doubleword: min(operandSize, 4)
+    case .singlePrecision: 4
     case .quadword: 8
     case .doubleQuadword: 16
     case .full: operandSize

@@ -112,7 +112,9 @@ struct MMIOExecution {
     let registers = RegisterFile(vcpu.registers)
     if instruction.usesStackPointer { registers[RegisterFile.rsp] = vcpu.stackPointer }
     if !instruction.isString {
-      if instruction.memorySize == 16 {
+      if instruction.isMoveOfXMM {
+        try moveXMM(&vcpu, &device, translation, memory)
+      } else if instruction.memorySize == 16 {
         try exchange16(&vcpu, &device, translation, memory)
       } else {
         try executeOnce(&vcpu, &device, translation, memory)
@@ -137,18 +139,16 @@ struct MMIOExecution {
     GuestSegment(rawValue: Int32(instruction.register.index)) ?? .ds
   }
 
-  /// CMPXCHG16B, whose operand has to be aligned, so that it is whole.
+  /// CMPXCHG16B, whose operand has to be aligned.
   private func exchange16<P: VMXProcessor, Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
     _ vcpu: inout LoadedVCPU<P>, _ device: inout Device, _ translation: LinearAddressTranslation, _ memory: Memory
   ) throws(MemoryFault) {
     let registers = RegisterFile(vcpu.registers)
-    let offset = instruction.effectiveAddress(registers, rip: rip)
-    let segment = instruction.memory.segment
-    let base = segment == .fs || segment == .gs ? vcpu.descriptor(segment).base : 0
-    guard (base &+ offset) & 15 == 0 else { throw .exception(.generalProtection) }
-    let low = try locate(offset, in: segment, isWrite: true, vcpu, translation, memory)
-    let high = OperandLocation(first: low.first &+ 8, firstCount: 8, second: 0)
-    let half = OperandLocation(first: low.first, firstCount: 8, second: 0)
+    try requireAlignment(vcpu)
+    let location = try locate(
+      instruction.effectiveAddress(registers, rip: rip), in: instruction.memory.segment, isWrite: true, vcpu,
+      translation, memory)
+    let (half, high) = location.halves(byteCount: 16)
     let page = access.address & ~0xFFF
     var flags = vcpu.flags
     let result = instruction.compareAndExchange16(
@@ -157,6 +157,39 @@ struct MMIOExecution {
     vcpu.flags = flags
     device.store(result.low, at: half, byteCount: 8, page: page, in: memory)
     device.store(result.high, at: high, byteCount: 8, page: page, in: memory)
+  }
+
+  /// A move of an XMM register: of 16 bytes, it is two accesses of 8.
+  private func moveXMM<P: VMXProcessor, Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
+    _ vcpu: inout LoadedVCPU<P>, _ device: inout Device, _ translation: LinearAddressTranslation, _ memory: Memory
+  ) throws(MemoryFault) {
+    if let exception = vcpu.exceptionOfSSE { throw .exception(exception) }
+    if instruction.operation == .movaps { try requireAlignment(vcpu) }
+    let location = try locate(
+      instruction.effectiveAddress(RegisterFile(vcpu.registers), rip: rip), in: instruction.memory.segment,
+      isWrite: instruction.writesMemory, vcpu, translation, memory)
+    let page = access.address & ~0xFFF
+    let number = Int(instruction.register.index)
+    let isWhole = instruction.memorySize == 16
+    let (low, high) = isWhole ? location.halves(byteCount: 16) : (location, location)
+    let size = min(instruction.memorySize, 8)
+    if instruction.isDestinationMemory {
+      let value = instruction.stored(vcpu.xmmRegister(number))
+      device.store(value.low, at: low, byteCount: size, page: page, in: memory)
+      if isWhole { device.store(value.high, at: high, byteCount: size, page: page, in: memory) }
+    } else {
+      var value = XMMRegister(low: device.load(low, byteCount: size, page: page, in: memory), high: 0)
+      if isWhole { value.high = device.load(high, byteCount: size, page: page, in: memory) }
+      vcpu.setXMMRegister(number, to: instruction.loaded(value, over: vcpu.xmmRegister(number)))
+    }
+  }
+
+  /// An operand that is not aligned to 16 bytes is #GP(0).
+  private func requireAlignment<P: VMXProcessor>(_ vcpu: borrowing LoadedVCPU<P>) throws(MemoryFault) {
+    let offset = instruction.effectiveAddress(RegisterFile(vcpu.registers), rip: rip)
+    if linearAddress(of: offset, in: instruction.memory.segment, vcpu) & 15 != 0 {
+      throw .exception(.generalProtection)
+    }
   }
 
   /// Executes the instruction, or one element: first all checks, then the accesses.
@@ -212,13 +245,19 @@ struct MMIOExecution {
     let size = instruction.memorySize
     // Without a linear address it is not clear which of two operands the exit is about.
     if access.linearAddress != nil || instruction.secondOperand == .none {
-      let hasBase = !is64Bit || segment == .fs || segment == .gs
-      let linear = (hasBase ? vcpu.descriptor(segment).base &+ offset : offset) & (is64Bit ? ~0 : 0xFFFF_FFFF)
+      let linear = linearAddress(of: offset, in: segment, vcpu)
       if access.isWhole(byteCount: size) && access.isAccess(toOperandAt: linear, isWrite: isWrite) {
         return OperandLocation(first: access.address, firstCount: size, second: 0)
       }
     }
     return try vcpu.memoryOperand(in: segment, translation).translate(
       offset, byteCount: size, for: isWrite ? .write : .read, in: memory)
+  }
+
+  private func linearAddress<P: VMXProcessor>(
+    of offset: UInt64, in segment: GuestSegment, _ vcpu: borrowing LoadedVCPU<P>
+  ) -> UInt64 {
+    let hasBase = !is64Bit || segment == .fs || segment == .gs
+    return (hasBase ? vcpu.descriptor(segment).base &+ offset : offset) & (is64Bit ? ~0 : 0xFFFF_FFFF)
   }
 }

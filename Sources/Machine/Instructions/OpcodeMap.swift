@@ -38,6 +38,8 @@ enum OperandWidth {
   case word
   /// 4 bytes, or 2 with an operand size of 2.
   case doubleword
+  /// 4 bytes, whatever the operand size: that of MOVSS and MOVD.
+  case singlePrecision
   /// 8 bytes.
   case quadword
   /// 16 bytes.
@@ -72,7 +74,7 @@ enum OpcodeEntry {
   /// An instruction that Skep does not decode.
   case unsupported(UnsupportedInstruction)
 
-  private static func row(
+  static func row(
     _ operation: Operation, _ encoding: OperandEncoding, _ width: OperandWidth, condition: UInt8 = 0
   ) -> Self {
     .opcode(Opcode(operation, encoding, width, condition: condition))

@@ -3,13 +3,14 @@
 /// A device has registers of 1 to 8 bytes. Of what accesses them so, all that only moves and calculates is executed; a
 /// rest would need the emulation of stacks, descriptors or jumps for what no system does. There Skep stops the guest and
 /// says so, since a processor has a result that it could not find. What accesses 10 bytes or more has no defined result
-/// on a processor, either: no device takes it. That is #UD, so that a program in the guest, which might be given a
-/// device's page, cannot stop the guest by it; and so are the few of the same opcode maps, MOVD and MOVQ among them,
-/// that access 4 or 8.
+/// on a processor, either: no device takes it; moves of XMM registers alone are two accesses of 8. The others are #UD, so
+/// that a program in the guest, which might be given a device's page, cannot stop the guest by it; and so are the few of
+/// the same opcode maps, MOVQ of an MMX register among them, that access 4 or 8.
 @frozen
 public enum UnsupportedInstruction: UInt8, CaseIterable, Sendable {
-  /// x87, MMX, SSE, AVX, AMX, FXSAVE, XSAVE, and VMX instructions: operands of up to some kilobytes, in registers that
-  /// only the processor has.
+  /// x87, MMX, AVX, AMX, FXSAVE, XSAVE, and VMX instructions: operands of up to some kilobytes, in registers that only the
+  /// processor has. SSE that calculates, converts, compares or rearranges: MOVDDUP, MOVSLDUP, MOVSHDUP, PEXTRQ, PINSRQ
+  /// and MASKMOVDQU are among it. Plain moves of XMM registers are emulated.
   case registersInProcessor
   /// LDS, LES, LSS, LFS, LGS, LGDT, LIDT, SGDT, SIDT: far pointers and pseudo-descriptors of up to 10 bytes; SMSW, which
   /// shares their opcode.
