@@ -38,7 +38,7 @@ guest:
   or $0x200, %rax
   mov %rax, %cr4
   TRY
-  addps (%r12), %xmm0
+  addps 13(%r12), %xmm0
   FAULTS VECTOR_UD, 0, "ADDPS"
   TRY
   fldt (%r12)

@@ -59,7 +59,8 @@ final class HostProcessor {
     }
     /// MOVDQU.
     func moveXMM(_ opcode: UInt8, _ register: Int) {
-      emit([0xF3, register < 8 ? 0x40 : 0x44, 0x0F, opcode, UInt8(register & 7) << 3 | 5], at: Self.xmm + 16 * register)
+      let rex: UInt8 = register < 8 ? 0x40 : 0x44
+      emit([0xF3, rex, 0x0F, opcode, UInt8(register & 7) << 3 | 5], at: Self.xmm + 16 * register)
     }
     let (load, store): (UInt8, UInt8) = (0x8B, 0x89)
     let (loadXMM, storeXMM): (UInt8, UInt8) = (0x6F, 0x7F)

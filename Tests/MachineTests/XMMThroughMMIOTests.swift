@@ -71,7 +71,8 @@ import VMX
   }
 
   @Test(
-    "16 bytes across two pages are two halves, of which one is split where they meet, into aligned pieces", arguments: 1..<16 as Range<UInt64>)
+    "16 bytes across two pages are two halves, of which one is split where they meet, into aligned pieces",
+    arguments: 1..<16 as Range<UInt64>)
   func split(count: UInt64) throws {
     var guest = try guest()
     // Memory ends where the device begins: `count` bytes are in memory.
