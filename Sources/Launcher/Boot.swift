@@ -46,6 +46,9 @@ public struct Boot: Sendable {
   /// Whether Skep looks at the end whether memory outside the guest has changed.
   public var checksMemory = false
 
+  /// How long the guest may run, by its own clock; nil for as long as it wants.
+  public var timeLimit: TimeLimit?
+
   /// The identifier of the check of VM entries that Skep is to make fail, to show its report; nil for none.
   public var drill: String?
 
@@ -142,7 +145,7 @@ public struct Boot: Sendable {
           "controls=\(optionalControls.rawValue)", "console=com1", "report=com2",
           "metered=\(isMetered ? 1 : 0)",
           "on-demand=\(mapsOnDemand ? 1 : 0)",
-        ] + (checksMemory ? ["hash=1"] : []) + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
+        ] + (checksMemory ? ["hash=1"] : []) + (timeLimit.map { ["limit=\($0.seconds)"] } ?? []) + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
       lines = [
         "multiboot2 /skep.elf " + words.map(quoted).joined(separator: " "),
         "module2 /kernel kernel",

@@ -12,6 +12,8 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
   case timedOut = 4
   /// The run ended before the text that `--expect` gives was seen.
   case textNotSeen = 5
+  /// The guest has not ended in the time that `--time-limit` gives.
+  case timeLimitReached = 6
   /// The user ended the run.
   case interrupted = 130
 
@@ -24,6 +26,7 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
     case .emulatorDied: "the emulator died, or Skep panicked"
     case .timedOut: "--timeout was reached"
     case .textNotSeen: "the run ended before an --expect text was seen"
+    case .timeLimitReached: "the guest was stopped by --time-limit; a report of each of its processors is printed"
     case .interrupted: "ended by Ctrl-C, Ctrl-A X or a signal"
     }
   }

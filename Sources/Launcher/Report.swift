@@ -46,6 +46,7 @@ public enum RunEnd: String, Equatable, Sendable, CaseIterable {
   case exit
   case tripleFault = "triple-fault"
   case halted
+  case timeLimit = "time-limit"
   case stopped
   case error
   case panic
@@ -56,6 +57,7 @@ public enum RunEnd: String, Equatable, Sendable, CaseIterable {
     case .powerOff, .reset: .success
     // The status that the guest has asked for is in a report of its own.
     case .exit, .tripleFault, .halted, .stopped: .guestStopped
+    case .timeLimit: .timeLimitReached
     case .error: .badInput
     case .panic: .emulatorDied
     }
@@ -69,6 +71,7 @@ public enum RunEnd: String, Equatable, Sendable, CaseIterable {
     case .exit: "The guest ended the run"
     case .tripleFault: "The guest was stopped: triple fault"
     case .halted: "The guest was stopped: halted with interrupts disabled, so for ever"
+    case .timeLimit: "The guest was stopped: its time was over"
     case .stopped: "The guest was stopped"
     case .error: "The guest was not started"
     case .panic: "Skep panicked"

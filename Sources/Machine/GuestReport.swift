@@ -32,6 +32,22 @@ public enum GuestReport {
     }
   }
 
+  /// Writes a line with what a processor does, and what keeps events out.
+  public static func writeActivity<P: VMXProcessor, Output: ByteOutput & ~Copyable>(
+    of processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>, to output: inout Output
+  ) {
+    output.write("on processor ")
+    output.write(decimal: UInt64(processor.index))
+    switch processor.activity {
+    case .active: output.write(", which executes instructions")
+    case .halted: output.write(", which is halted")
+    case .waitForSIPI: output.write(", which waits for a SIPI")
+    }
+    if vcpu.isBlockingNMIs { output.write("; NMIs are blocked") }
+    if vcpu.hasPendingNMI { output.write("; an NMI waits") }
+    output.write("\n")
+  }
+
   private static func writeRegisters<P: VMXProcessor, Output: ByteOutput & ~Copyable, let count: Int>(
     _ vcpu: inout LoadedVCPU<P>, _ registers: InlineArray<count, (StaticString, GuestRegister)>, to output: inout Output
   ) {

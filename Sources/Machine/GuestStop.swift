@@ -13,6 +13,8 @@ public enum GuestStop: Sendable {
   case tripleFault
   /// It halted its processor with interrupts off, and nothing can wake it.
   case haltedForEver
+  /// The time that it was given has passed.
+  case timeLimit
   /// It touched a guest-physical address where there is no memory.
   case missingMemory(guestPhysicalAddress: UInt64, EPTViolationQualification)
   /// It accessed registers of a device by an instruction that Skep does not emulate.
@@ -46,6 +48,7 @@ extension GuestStop {
     case .exit: "exit"
     case .tripleFault: "triple-fault"
     case .haltedForEver: "halted"
+    case .timeLimit: "time-limit"
     case .eptMisconfiguration: "panic"
     default: "stopped"
     }
@@ -68,6 +71,7 @@ extension GuestStop {
       output.write(decimal: UInt64(status))
     case .tripleFault: output.write("the guest's processor shut down after a triple fault")
     case .haltedForEver: output.write("the guest halted its processor with RFLAGS.IF = 0; nothing can wake it")
+    case .timeLimit: output.write("the guest has not ended in the time that it was given")
     case .missingMemory(let address, let qualification):
       output.write("the guest ")
       output.write(qualification.write ? "wrote to " : qualification.fetch ? "fetched an instruction from " : "read ")

@@ -20,6 +20,8 @@ public struct HypervisorOptions {
   public private(set) var mapsOnDemand = false
   /// Whether to look at the end whether memory outside the guest has changed.
   public private(set) var checksMemory = false
+  /// How long the guest may run, by its own clock; nil for as long as it wants.
+  public private(set) var timeLimit: MachineTime?
   /// The identifier of the check of VM entries that is to fail; empty for none.
   public private(set) var drill = UnsafeRawBufferPointer(start: nil, count: 0)
   /// The guest's command line; it lies in the memory that was given to the initializer.
@@ -41,6 +43,12 @@ public struct HypervisorOptions {
       if let value = Self.value(of: "drill=", in: word) { drill = value }
       if let value = Self.value(of: "metered=", in: word) { isMetered = Self.number(value) == 1 }
       if let value = Self.value(of: "hash=", in: word) { checksMemory = Self.number(value) == 1 }
+      if let value = Self.value(of: "limit=", in: word) {
+        timeLimit = Self.number(value).map { seconds in
+          let (nanoseconds, overflows) = seconds.multipliedReportingOverflow(by: nanosecondsPerSecond)
+          return overflows ? .max : nanoseconds
+        }
+      }
       if let value = Self.value(of: "on-demand=", in: word) { mapsOnDemand = Self.number(value) == 1 }
     }
   }

@@ -64,9 +64,11 @@ public struct VirtualProcessor: ~Copyable {
   }
 
   /// Runs the guest until the host has something to do.
+  ///
+  /// An NMI of the host's that has come since `LoadedVCPU.beginAfterHostNMI` ends it soon, or keeps it from beginning. The
+  /// host calls that when this has returned, and any halt is over, before it looks at what the NMI may have been for.
   @inlinable
   public mutating func run<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest {
-    vcpu.beginAfterHostNMI()
     isTimed = true
     if activity != .active && !wake(&vcpu) { return requestWhileAsleep() }
     // Here is enough: what is posted later comes with a kick, which ends the run.

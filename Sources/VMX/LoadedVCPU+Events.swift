@@ -31,6 +31,12 @@ extension LoadedVCPU {
     return state.events.nmi && !vmcs[.guestInterruptibilityState].blockingByNMI || hasPendingDebugException
   }
 
+  /// Whether an NMI waits to be delivered.
+  public var hasPendingNMI: Bool { state.events.nmi }
+
+  /// Whether NMIs are kept out, because one has been delivered and no IRET was executed since.
+  public var isBlockingNMIs: Bool { vmcs[.guestInterruptibilityState].blockingByNMI }
+
   /// Lets the guest have the exception that it exited for, as if there had been no exit.
   public mutating func reflect(_ information: VMExitInterruptionInformation) {
     var event = Event(

@@ -50,6 +50,12 @@ struct GuestOptions: ParsableArguments {
   var checkMemory = false
 
   @Option(
+    help: ArgumentHelp(
+      "Stop the guest after this time by the emulated processor's clock, whatever it does: seconds, or with s, m or h.",
+      valueName: "time"))
+  var timeLimit: TimeLimit?
+
+  @Option(
     help: ArgumentHelp("Make this check of the SDM fail at the first VM entry, to see the report.", valueName: "check"))
   var drill: String?
 
@@ -67,6 +73,10 @@ struct GuestOptions: ParsableArguments {
       isMetered: metered, mapsOnDemand: onDemand, drill: drill)
     boot.hasX2APIC = x2apic
     boot.checksMemory = checkMemory
+    boot.timeLimit = timeLimit
+    if native, timeLimit != nil {
+      throw LaunchProblem("--time-limit is kept by Skep, so --native has none", remedy: "Use --timeout.")
+    }
     for name in without { boot.optionalControls.remove(name.control) }
     return boot
   }

@@ -45,23 +45,27 @@ struct GuestRun: ~Copyable {
   let drill: UnsafeRawBufferPointer
   /// Whether the guest's local APICs have x2APIC mode.
   let hasX2APIC: Bool
+  /// The time-stamp counter when the guest is to be stopped; `UInt64.max` for never.
+  let timeLimit: UInt64
   /// The sum over the memory that the guest's run does not change; nil if it is not asked for.
   var memorySum: MemorySum?
   /// Used with the machine's lock held, as is the timer.
   var console = Console()
   var deviceTimer: DeviceTimer
-  private let stopped = Atomic<Bool>(false)
+  private let end = Atomic<End>(.none)
   private let left = Atomic<Int>(0)
+  /// The processor that is to write its report; -1 for none.
+  private let reporter = Atomic<Int>(-1)
 
   init(
     machine: UnsafeMutablePointer<VirtualMachine>, support: VMXSupport, hostClock: HostClock, eptPointer: EPTPointer,
     tscOffset: UInt64, apicAccessPage: PhysicalAddress, processors: UnsafeMutablePointer<ProcessorMemory>,
-    processorCount: Int, entry: GuestEntry, drill: UnsafeRawBufferPointer, hasX2APIC: Bool
+    processorCount: Int, entry: GuestEntry, drill: UnsafeRawBufferPointer, hasX2APIC: Bool, timeLimit: UInt64
   ) {
     self.machine = machine
     self.support = support
     self.hostClock = hostClock
-    deviceTimer = DeviceTimer(hostClock)
+    deviceTimer = DeviceTimer(hostClock, limit: timeLimit)
     self.eptPointer = eptPointer
     self.tscOffset = tscOffset
     self.apicAccessPage = apicAccessPage
@@ -70,16 +74,30 @@ struct GuestRun: ~Copyable {
     self.entry = entry
     self.drill = drill
     self.hasX2APIC = hasX2APIC
+    self.timeLimit = timeLimit
   }
 
   /// The frequency of the guest's time-stamp counter, in kHz.
   var tscFrequency: UInt32 { UInt32(clamping: hostClock.timestampFrequency / 1000) }
 
+  private enum End: UInt8, AtomicRepresentable {
+    case none
+    case quiet
+    /// Each processor writes a report when it is asked.
+    case reported
+  }
+
   /// Whether a processor has stopped the guest.
-  var isStopped: Bool { stopped.load(ordering: .relaxed) }
+  var isStopped: Bool { end.load(ordering: .relaxed) != .none }
 
   /// Stops the guest; false if another processor has done so already.
-  func stop() -> Bool { !stopped.exchange(true, ordering: .sequentiallyConsistent) }
+  ///
+  /// - Parameter wantsReports: whether the others wait until they are asked for a report.
+  func stop(wantsReports: Bool) -> Bool {
+    end.compareExchange(
+      expected: .none, desired: wantsReports ? .reported : .quiet, ordering: .sequentiallyConsistent
+    ).exchanged
+  }
 
   /// This processor does not run its guest any more.
   func leave() { left.add(1, ordering: .sequentiallyConsistent) }
@@ -93,6 +111,25 @@ struct GuestRun: ~Copyable {
       cvmx_pause()
     }
   }
+
+  /// Has processor `index`, which has left the guest, write its report; waits for it, but not longer than 3 s.
+  func letReport(_ index: Int) {
+    let start = cvmx_rdtsc()
+    reporter.store(index, ordering: .sequentiallyConsistent)
+    while reporter.load(ordering: .acquiring) == index, cvmx_rdtsc() &- start < 3 &* hostClock.timestampFrequency {
+      cvmx_pause()
+    }
+  }
+
+  /// Waits until processor `index`, which has left the guest, is to write its report; false if it is not.
+  func waitForReport(of index: Int) -> Bool {
+    guard end.load(ordering: .acquiring) == .reported else { return false }
+    while reporter.load(ordering: .acquiring) != index { cvmx_pause() }
+    return true
+  }
+
+  /// The report that was waited for has been written.
+  func endReport() { reporter.store(-1, ordering: .releasing) }
 
   /// The table of costs, if they were counted, of all processors together.
   func writeCosts() {
@@ -152,5 +189,5 @@ private func runProcessor<P: VMXProcessor>(
     if !guest.pointee.drill.isEmpty { prepareDrill(guest.pointee.drill) }
   }
   let stop = run(&virtualProcessor, &vcpu, guest, meter)
-  finish(stop, on: index, &vcpu, guest)
+  finish(stop, &virtualProcessor, &vcpu, guest)
 }

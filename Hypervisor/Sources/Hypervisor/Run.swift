@@ -20,7 +20,6 @@ func run<P: VMXProcessor>(
   serveDevices(&processor, guest)
   while true {
     let request = processor.run(&vcpu)
-    if guest.pointee.isStopped { standStill(guest) }
     switch request {
     case .deadlineChanged:
       if !takesNMIs { timer.arm(for: processor.nextDeadline) }
@@ -42,8 +41,12 @@ func run<P: VMXProcessor>(
       cvmx_sti_nop_cli()
     case .preemptionTimer, .deviceDeadlineChanged, .output, .stopped: break
     }
-    serveDevices(&processor, guest)
+    // What comes after this ends the next stay in the guest, or halt, at once: nothing that it was for is overlooked.
+    vcpu.beginAfterHostNMI()
+    if guest.pointee.isStopped { standStill(&processor, &vcpu, guest) }
+    let now = serveDevices(&processor, guest)
     if case .stopped(let stop) = request { return stop }
+    if now >= guest.pointee.timeLimit { return .timeLimit }
     if !takesNMIs { timer.arm(for: processor.nextDeadline) }
   }
 }
@@ -57,8 +60,9 @@ private func routeDevices(asNMIs: Bool) {
     input: IntervalTimer.input, as: asNMIs ? .nmi : .fixed(vector: HostVector.intervalTimer), destination: own)
 }
 
-/// Brings the processor's local APIC and the devices to the present.
-private func serveDevices(_ processor: inout VirtualProcessor, _ guest: UnsafeMutablePointer<GuestRun>) {
+/// Brings the processor's local APIC and the devices to the present, which it gives by the time-stamp counter.
+@discardableResult
+private func serveDevices(_ processor: inout VirtualProcessor, _ guest: UnsafeMutablePointer<GuestRun>) -> UInt64 {
   let ticks = cvmx_rdtsc()
   processor.advance(to: ticks)
   processor.withDevices { machine in
@@ -68,6 +72,7 @@ private func serveDevices(_ processor: inout VirtualProcessor, _ guest: UnsafeMu
     guest.pointee.deviceTimer.keepDeadline(of: machine, at: ticks)
   }
   kick(processor.takeKicks())
+  return ticks
 }
 
 /// Interrupts the host processors of `kicks`.
@@ -77,19 +82,28 @@ private func kick(_ kicks: ProcessorKicks) {
   while let index = kicks.notifications.popFirst() { HostProcessor(index: index).notifyOfPostedInterrupts() }
 }
 
-/// Another processor has stopped the guest: this one does nothing any more.
-private func standStill(_ guest: UnsafeMutablePointer<GuestRun>) -> Never {
+/// Another processor has stopped the guest: this one does nothing any more but report its state, if that is wanted.
+private func standStill<P: VMXProcessor>(
+  _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>, _ guest: UnsafeMutablePointer<GuestRun>
+) -> Never {
   guest.pointee.leave()
+  if guest.pointee.waitForReport(of: processor.index) {
+    writeState(&processor, &vcpu)
+    guest.pointee.endReport()
+  }
   cvmx_cli()
   while true { cvmx_hlt() }
 }
 
 /// Ends the run: says how the guest ended and what it cost.
 func finish<P: VMXProcessor>(
-  _ stop: GuestStop, on processor: Int, _ vcpu: inout LoadedVCPU<P>, _ guest: UnsafeMutablePointer<GuestRun>
+  _ stop: GuestStop, _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>,
+  _ guest: UnsafeMutablePointer<GuestRun>
 ) {
-  guard guest.pointee.stop() else { standStill(guest) }
-  for index in 0..<guest.pointee.processorCount where index != processor { HostProcessor(index: index).kick() }
+  let isTimeLimit = if case .timeLimit = stop { true } else { false }
+  guard guest.pointee.stop(wantsReports: isTimeLimit) else { standStill(&processor, &vcpu, guest) }
+  let others = (0..<guest.pointee.processorCount).lazy.filter { [index = processor.index] in $0 != index }
+  for index in others { HostProcessor(index: index).kick() }
   guest.pointee.waitForOthers()
   let machine = guest.pointee.machine
   machine.pointee.lock.acquire()
@@ -106,19 +120,22 @@ func finish<P: VMXProcessor>(
     var output = ReportPort(lineStart: "skep: guest ")
     stop.write(to: &output)
     output.write("\n")
-    if guest.pointee.processorCount > 1 {
-      output.write("on processor ")
-      output.write(decimal: UInt64(processor))
-      output.write("\n")
-    }
     switch stop {
     case .entryFailure, .entryInstructionFailed: writeFailedChecks(to: &output)
     default: break
     }
-    GuestReport.write(&vcpu, to: &output)
+    writeState(&processor, &vcpu)
+    if isTimeLimit { for index in others { guest.pointee.letReport(index) } }
   }
   checkMemory(guest)
   endRun(stop.kind)
+}
+
+/// Writes what a processor of the guest does, and its registers.
+private func writeState<P: VMXProcessor>(_ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>) {
+  var output = ReportPort(lineStart: "skep: guest ")
+  GuestReport.writeActivity(of: &processor, &vcpu, to: &output)
+  GuestReport.write(&vcpu, to: &output)
 }
 
 /// Ends the run as after a panic if memory has changed that the guest's run does not change.

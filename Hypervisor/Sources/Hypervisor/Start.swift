@@ -95,6 +95,7 @@ private func runGuest(
   let eptPointer = tables.pointer
   if !options.mapsOnDemand { use.leaveUnused(pagesOf: tables) }
   let start = cvmx_rdtsc()
+  let clock = MachineClock(start: start, frequency: hostClock.timestampFrequency)
   let machine = machinePage.pointer.bindMemory(to: VirtualMachine.self, capacity: 1)
   machine.initialize(
     to: VirtualMachine(
@@ -102,7 +103,7 @@ private func runGuest(
       bus: IOBus(
         transmitStorage: output, startingAt: calendarTime(), memorySize: memory.layout.lowByteCount,
         processorCount: UInt16(count)),
-      clock: MachineClock(start: start, frequency: hostClock.timestampFrequency),
+      clock: clock,
       mailboxes: ProcessorMailboxes(in: mailboxes.pointer, at: mailboxes.address, count: count),
       apicAccessPage: apicAccessPage.address))
   // Two pages: the console's buffer alone is one.
@@ -111,7 +112,8 @@ private func runGuest(
     to: GuestRun(
       machine: machine, support: support, hostClock: hostClock, eptPointer: eptPointer, tscOffset: 0 &- start,
       apicAccessPage: apicAccessPage.address, processors: processors, processorCount: count, entry: entry,
-      drill: options.drill, hasX2APIC: options.hasX2APIC))
+      drill: options.drill, hasX2APIC: options.hasX2APIC,
+      timeLimit: options.timeLimit.map { clock.ticks(at: $0) } ?? .max))
   if options.checksMemory {
     use.apicAccessPage = apicAccessPage.address.rawValue..<apicAccessPage.address.rawValue + 0x1000
     run.pointee.memorySum = MemorySum(multiboot, guest: guest, pool: use, processorCount: count)
