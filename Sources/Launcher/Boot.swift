@@ -145,7 +145,8 @@ public struct Boot: Sendable {
           "controls=\(optionalControls.rawValue)", "console=com1", "report=com2",
           "metered=\(isMetered ? 1 : 0)",
           "on-demand=\(mapsOnDemand ? 1 : 0)",
-        ] + (checksMemory ? ["hash=1"] : []) + (timeLimit.map { ["limit=\($0.seconds)"] } ?? []) + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
+        ] + (checksMemory ? ["hash=1"] : []) + (timeLimit.map { ["limit=\($0.seconds)"] } ?? [])
+        + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
       lines = [
         "multiboot2 /skep.elf " + words.map(quoted).joined(separator: " "),
         "module2 /kernel kernel",

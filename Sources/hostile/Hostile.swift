@@ -9,11 +9,12 @@ struct Hostile: ParsableCommand {
     commandName: "hostile", abstract: "Run the guest that means harm, from successive seeds, until the time is over.",
     discussion: """
       Says of each guest how it ended, as soon as it has, and once a minute what there was until then. A guest prints a \
-      line whenever it has played 64 rounds: that is its heartbeat, and if the next does not come in time, by the clock of \
-      the computer and not the emulated one, it hangs. All that a guest printed that failed is shown, with the command \
-      that repeats it: from the same seed a run is the same to the instruction. Outside 64-bit mode a guest can destroy what \
-      it needs to come back: with two processors the second then resets the machine, which is no failure; with one that \
-      cannot be told from a hang of Skep's, and Bochs' debugger has to say whether the guest still executes instructions.
+      line whenever it has played 64 rounds. Outside 64-bit mode it can destroy what it needs to come back: with two \
+      processors the second then resets the machine; with one Skep stops it when its time is over, by the emulated clock. \
+      Both are no failures: Skep still runs, and finds memory as it was. That lines come is a guest's heartbeat: if there is \
+      none for long, by the clock of the computer, even that has failed, and Skep or the emulator hangs. \
+      All that a guest printed that failed is shown, with the command that repeats it: from the same seed a run is the same \
+      to the instruction.
       """)
 
   @Option(help: "The skep command.")
@@ -37,15 +38,18 @@ struct Hostile: ParsableCommand {
   @Option(help: "What one guest does at most, in rounds.")
   var rounds = 2000
 
-  @Option(help: "How long a guest may be silent, in seconds; longer is a hang.")
-  var patience = 120
+  @Option(help: "How long a guest may run, in seconds of the emulated clock.")
+  var limit = 30
+
+  @Option(help: "How long a guest may be silent, in seconds of the computer's clock; longer is a hang.")
+  var patience = 600
 
   @Option(help: "The emulated processor: a model of Bochs.")
   var cpuModel = "corei7_skylake_x"
 
   func validate() throws {
-    guard (1...2).contains(cpus), time > 0, rounds > 0, patience > 0 else {
-      throw ValidationError("--cpus is 1 or 2; --time, --rounds and --patience are at least 1")
+    guard (1...2).contains(cpus), time > 0, rounds > 0, limit > 0, patience > 0 else {
+      throw ValidationError("--cpus is 1 or 2; --time, --rounds, --limit and --patience are at least 1")
     }
   }
 
@@ -65,7 +69,8 @@ struct Hostile: ParsableCommand {
         return heartbeat.check() && !isInterrupted.load(ordering: .relaxed)
       }
       if isInterrupted.load(ordering: .relaxed) { break }
-      let run = HostileRun(output: end.output, status: end.status, processors: cpus, silence: heartbeat.silence)
+      let run = HostileRun(
+        output: end.output, status: end.status, processors: cpus, limit: limit, silence: heartbeat.silence)
       summary.add(run)
       say("seed \(seed), \(cpus) CPUs: \(run.summary); \(decimal(end.seconds)) s")
       if run.failure != nil { say("\(run.shortOutput)\nagain: \(again(seed: seed))") }
@@ -78,7 +83,7 @@ struct Hostile: ParsableCommand {
 
   private func arguments(seed: UInt64) -> [String] {
     [
-      skep, "run", "--kernel", guest, "--memory", "32M", "--check-memory", "--no-metered",
+      skep, "run", "--kernel", guest, "--memory", "32M", "--check-memory", "--no-metered", "--time-limit", "\(limit)",
       "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
       "--append", "seed=\(seed) rounds=\(rounds) cpus=\(cpus)",
     ]

@@ -11,14 +11,16 @@ struct HostileRun {
 
   /// Judges what a run has printed.
   ///
-  /// - Parameter silence: how long it was silent, in seconds, if it was ended for that.
-  init(output: String, status: Int32?, processors: Int, silence: Double? = nil) {
+  /// - Parameters:
+  ///   - limit: the time that it was given, in seconds of its own.
+  ///   - silence: how long it was silent, in seconds, if it was ended for that.
+  init(output: String, status: Int32?, processors: Int, limit: Int = 0, silence: Double? = nil) {
     // Swift takes a carriage return with its line feed for one character.
     let lines = output.split(whereSeparator: \.isNewline).map(String.init)
     self.output = output
     rounds = lines.compactMap { Self.number($0, after: "round ") ?? Self.number($0, after: "over ") }.last ?? 0
     end = Self.end(of: lines)
-    failure = silence.map { "no heartbeat for \(decimal($0)) s" } ?? Self.failure(in: lines, status, processors)
+    failure = silence.map { "no heartbeat for \(decimal($0)) s" } ?? Self.failure(in: lines, status, processors, limit)
   }
 
   /// The output without most of what the second processor says.
@@ -63,7 +65,10 @@ struct HostileRun {
     "no memory left for extended page tables",
   ]
 
-  private static func failure(in lines: [String], _ status: Int32?, _ processors: Int) -> String? {
+  /// How often the second processor ticks in a second of the guest's, at least.
+  private static let leastTickRate = 45
+
+  private static func failure(in lines: [String], _ status: Int32?, _ processors: Int, _ limit: Int) -> String? {
     if let fault = faults.first(where: { fault in lines.contains { $0.contains(fault) } }) { return fault }
     guard lines.contains(where: { $0.hasPrefix("==> The guest") }) else {
       return "the run died (\(status.map { "status \($0)" } ?? "a signal"))"
@@ -75,6 +80,10 @@ struct HostileRun {
     let isOver = lines.contains { $0.hasPrefix("over ") }
     if processors > 1 && isOver && !lines.contains(where: { $0.hasPrefix("alive") }) {
       return "the second processor does not answer"
+    }
+    if processors > 1 && lines.contains(where: { $0.contains("its time was over") }) {
+      let ticks = lines.compactMap { number($0, after: "beat ") }.last ?? 0
+      if ticks < leastTickRate * limit { return "the second processor has stood still before the time was over" }
     }
     return nil
   }

@@ -86,6 +86,37 @@ struct HostileRunTests {
     #expect(HostileRun(output: output, status: 1, processors: 2).failure == failure)
   }
 
+  /// A guest with two processors whose time was over, after so many ticks of the second.
+  static func late(ticks: Int) -> String {
+    """
+    seed 7
+    round 0
+    beat 50
+    beat \(ticks)
+        memory outside the guest is unchanged
+    the guest has not ended in the time that it was given
+    on processor 0, which is halted; NMIs are blocked
+    RAX 0x0000000000000000
+    on processor 1, which is halted
+    RAX 0x0000000000000000
+    ==> The guest was stopped: its time was over [43.1 s]
+    """
+  }
+
+  @Test("A guest that lost its way back is stopped by the time limit, which is no failure if the second went on")
+  func timeLimit() {
+    let run = HostileRun(output: Self.late(ticks: 2650), status: 6, processors: 2, limit: 30)
+    #expect(run.failure == nil)
+    #expect(
+      run.end == "The guest was stopped: its time was over: the guest has not ended in the time that it was given")
+    let dead = HostileRun(output: Self.late(ticks: 1200), status: 6, processors: 2, limit: 30)
+    #expect(dead.failure == "the second processor has stood still before the time was over")
+    let one = HostileRun(output: Self.late(ticks: 0), status: 6, processors: 1, limit: 30)
+    #expect(one.failure == nil)
+    let changed = Self.late(ticks: 2650).replacing("is unchanged", with: "has changed while the guest ran")
+    #expect(HostileRun(output: changed, status: 3, processors: 1, limit: 30).failure != nil)
+  }
+
   @Test("With one processor nobody has to answer")
   func oneProcessor() {
     let output = Self.sound.split(separator: "\n").filter { $0 != "alive 99" }.joined(separator: "\n")

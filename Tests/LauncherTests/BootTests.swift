@@ -108,6 +108,14 @@ struct BootTests {
     #expect(try Boot.defaultCommandLine(of: multiboot) == "")
   }
 
+  @Test("Skep is told the time that the guest may take", arguments: [nil, TimeLimit("7"), TimeLimit("2m")])
+  func timeLimit(limit: TimeLimit?) throws {
+    var boot = try Boot(method: .hypervisor(kernel), kernel: kernel)
+    boot.timeLimit = limit
+    #expect(boot.configuration.contains("limit=") == (limit != nil))
+    if let limit { #expect(boot.configuration.contains(" 'limit=\(limit.seconds)' ")) }
+  }
+
   @Test("A module's command line comes through GRUB unchanged", arguments: ["", "a", "a  b", #"it's "x" \y"#])
   func module(text: String) throws {
     // Where it goes is not checked for Linux, which takes none; so the line is made by hand of a boot without modules.

@@ -85,6 +85,45 @@ struct GuestTests {
     #expect(status == 0 && output.contains("PASS\n"), "\(output)")
   }
 
+  @Test("Nothing that the host is busy with keeps an interrupt of the 8254's from the guest", arguments: [1, 2])
+  func timer(processors: Int) throws {
+    let (status, output) = try scratch.shell(
+      command("timer-while-busy", "--cpu-model corei7_skylake_x --cpus \(processors)"))
+    #expect(status == 0 && output.contains("PASS\n"), "\(output)")
+  }
+
+  @Test(
+    "Whatever a guest does, --time-limit stops it: with a report of each processor, and memory as it was",
+    arguments: [
+      ("loop", 1, ["0, which executes instructions"]),
+      ("loop", 2, ["0, which executes instructions", "1, which waits for a SIPI"]),
+      ("halt-enabled", 1, ["0, which is halted"]),
+      ("halt-enabled", 2, ["0, which is halted", "1, which waits for a SIPI"]),
+      ("nmi-loop", 1, ["0, which executes instructions; NMIs are blocked; an NMI waits"]),
+    ])
+  func timeLimit(guest: String, processors: Int, states: [String]) throws {
+    let (status, output) = try scratch.shell(
+      command(guest, "--time-limit 1 --check-memory --cpus \(processors)"))
+    #expect(status == 6, "\(output)")
+    #expect(output.contains("\n    memory outside the guest is unchanged\n"), "\(output)")
+    #expect(output.contains("\n==> The guest was stopped: its time was over "), "\(output)")
+    let lines = output.split(separator: "\n")
+    #expect(
+      lines.filter { $0.hasPrefix("on processor ") }.map { $0.dropFirst(13) } == states.map { $0[...] }, "\(output)")
+    #expect(lines.count { $0.hasPrefix("RIP 0x") } == processors)
+  }
+
+  @Test("The time is that of the emulated processor's clock")
+  func timeOfTheClock() throws {
+    let (status, output) = try scratch.shell(command("loop", "--time-limit 3 --timeout 2m"))
+    #expect(status == 6, "\(output)")
+    // Only Skep's table of costs knows, and what it counts in are the clock's ticks, 50,000,000 a second.
+    let ticks = output.split(separator: "\n").filter { $0.hasPrefix("Instructions in ") }.compactMap {
+      Int($0.split(separator: " ").last ?? "")
+    }.reduce(0, +)
+    #expect((149_000_000...152_000_000).contains(ticks), "\(output)")
+  }
+
   @Test("Memory that is mapped when it is touched: INS and OUTS, page faults and missing memory are the same")
   func onDemand() throws {
     let (status, output) = try scratch.shell(command("string-io", "--on-demand"))

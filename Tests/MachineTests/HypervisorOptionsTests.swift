@@ -41,6 +41,17 @@ import Testing
     bytes.withUnsafeMutableBytes { #expect(HypervisorOptions(parsing: $0).processorCount == count) }
   }
 
+  @Test(
+    "How long the guest may run, in nanoseconds",
+    arguments: [
+      ("", nil), ("limit=2", 2_000_000_000), ("limit=0", 0), ("limit=x", nil), ("limit=18446744073709551615", .max),
+      ("a limit=31536000 b", 31_536_000_000_000_000),
+    ] as [(String, MachineTime?)])
+  func timeLimit(text: String, limit: MachineTime?) {
+    var bytes = Array(text.utf8)
+    bytes.withUnsafeMutableBytes { #expect(HypervisorOptions(parsing: $0).timeLimit == limit) }
+  }
+
   @Test("No bytes are bad input")
   func anyBytes() {
     var generator = SystemRandomNumberGenerator()

@@ -43,7 +43,10 @@ func run<P: VMXProcessor>(
     }
     // What comes after this ends the next stay in the guest, or halt, at once: nothing that it was for is overlooked.
     vcpu.beginAfterHostNMI()
-    if guest.pointee.isStopped { standStill(&processor, &vcpu, guest) }
+    if guest.pointee.isStopped {
+      leave(&processor, &vcpu, guest)
+      standStill()
+    }
     let now = serveDevices(&processor, guest)
     if case .stopped(let stop) = request { return stop }
     if now >= guest.pointee.timeLimit { return .timeLimit }
@@ -82,15 +85,18 @@ private func kick(_ kicks: ProcessorKicks) {
   while let index = kicks.notifications.popFirst() { HostProcessor(index: index).notifyOfPostedInterrupts() }
 }
 
-/// Another processor has stopped the guest: this one does nothing any more but report its state, if that is wanted.
-private func standStill<P: VMXProcessor>(
+/// Another processor has stopped the guest: this one reports its state, if that is wanted.
+private func leave<P: VMXProcessor>(
   _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>, _ guest: UnsafeMutablePointer<GuestRun>
-) -> Never {
+) {
   guest.pointee.leave()
   if guest.pointee.waitForReport(of: processor.index) {
     writeState(&processor, &vcpu)
     guest.pointee.endReport()
   }
+}
+
+private func standStill() -> Never {
   cvmx_cli()
   while true { cvmx_hlt() }
 }
@@ -101,7 +107,10 @@ func finish<P: VMXProcessor>(
   _ guest: UnsafeMutablePointer<GuestRun>
 ) {
   let isTimeLimit = if case .timeLimit = stop { true } else { false }
-  guard guest.pointee.stop(wantsReports: isTimeLimit) else { standStill(&processor, &vcpu, guest) }
+  guard guest.pointee.stop(wantsReports: isTimeLimit) else {
+    leave(&processor, &vcpu, guest)
+    standStill()
+  }
   let others = (0..<guest.pointee.processorCount).lazy.filter { [index = processor.index] in $0 != index }
   for index in others { HostProcessor(index: index).kick() }
   guest.pointee.waitForOthers()

@@ -94,6 +94,12 @@ private func runGuest(
   let tables = mapGuest(memory, at: guest, options, support, allocation.pool.takeRest())
   let eptPointer = tables.pointer
   if !options.mapsOnDemand { use.leaveUnused(pagesOf: tables) }
+  var memorySum: MemorySum?
+  if options.checksMemory {
+    use.apicAccessPage = apicAccessPage.address.rawValue..<apicAccessPage.address.rawValue + 0x1000
+    memorySum = MemorySum(multiboot, guest: guest, pool: use, processorCount: count)
+  }
+  // The guest's time begins, when all is done that takes long.
   let start = cvmx_rdtsc()
   let clock = MachineClock(start: start, frequency: hostClock.timestampFrequency)
   let machine = machinePage.pointer.bindMemory(to: VirtualMachine.self, capacity: 1)
@@ -114,10 +120,7 @@ private func runGuest(
       apicAccessPage: apicAccessPage.address, processors: processors, processorCount: count, entry: entry,
       drill: options.drill, hasX2APIC: options.hasX2APIC,
       timeLimit: options.timeLimit.map { clock.ticks(at: $0) } ?? .max))
-  if options.checksMemory {
-    use.apicAccessPage = apicAccessPage.address.rawValue..<apicAccessPage.address.rawValue + 0x1000
-    run.pointee.memorySum = MemorySum(multiboot, guest: guest, pool: use, processorCount: count)
-  }
+  run.pointee.memorySum = memorySum
   for index in 1..<count {
     HostProcessors.run(on: index, run) { index, argument in
       runProcessor(index, argument.unsafelyUnwrapped.assumingMemoryBound(to: GuestRun.self))

@@ -139,12 +139,14 @@ final class VirtualProcessorPostingExploration {
           state.exits += 1
           processor.unblockNMIs()
         case .preemptionTimer: state.exits += 1
+        case .kick: continue
         case .halted: if !halt() { return end() }
         case .stopped:
           exploration.stops.append(request.stopText ?? "")
           return
         default: break
         }
+        guest.vcpu.beginAfterHostNMI()
         guest.virtualProcessor.advance(to: 0)
         guest.virtualProcessor.withDevices { _ in }
       }
