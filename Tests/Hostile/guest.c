@@ -162,7 +162,19 @@ static void copy(uint64_t target, const char *from, const char *to) {
 // The vectors of real mode lie where its code does not reach.
 uint32_t real_vectors[256];
 
+// A far jump of real mode to what its vectors lead to.
+static void set_jump(uint64_t address) {
+  volatile uint8_t *target = (uint8_t *)address;
+  static const uint8_t jump[] = {0xEA, (HIGH_RECOVERY - 0xFFFC0) & 0xFF, (HIGH_RECOVERY - 0xFFFC0) >> 8, 0xFC, 0xFF};
+  for (unsigned index = 0; index < sizeof jump; index++) target[index] = jump[index];
+}
+
 static void set_real_mode(void) {
+  // Where an NMI leads to in real mode with the IDT of 64-bit mode, and with that of protected mode: the dword at 8.
+  set_jump(0);
+  set_jump(16 * CODE_32 + ((uint64_t)step_32 & 0xFFFF));
+  // The second processor has begun.
+  if (two_processors) copy(LOW_AP, low_start, low_end);
   copy(LOW_RECOVERY, low_start, low_end);
   copy(HIGH_RECOVERY, high_start, high_end);
   for (int vector = 0; vector < 256; vector++)
