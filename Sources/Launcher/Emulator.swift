@@ -6,8 +6,8 @@ import SystemPackage
 public struct Emulator: Sendable {
   /// The CPU model if the user gives none.
   public static let defaultModel = "corei7_skylake_x"
-  /// Instructions that make an emulated second: the guest's TSC runs at this frequency, in Hz.
-  public static let instructionsPerSecond = 50_000_000
+  /// Instructions that make an emulated second, if the user asks for no other number.
+  public static let defaultInstructionsPerSecond = 50_000_000
 
   private static let firmware = [
     "/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/VGABIOS-lgpl-latest",
@@ -15,12 +15,18 @@ public struct Emulator: Sendable {
 
   /// The CPU model by Bochs' name.
   public var model: String
+  /// Instructions that make an emulated second: the guest's TSC runs at this frequency, in Hz; at least 1,000,000, as Bochs
+  /// wants it.
+  public var instructionsPerSecond: Int
   /// The date and time at the start, in seconds since 1970; nil for the present.
   public var startTime: Int?
 
   /// Makes a machine; ``check()`` says whether there can be one.
-  public init(model: String = defaultModel, startTime: Int? = nil) {
+  public init(
+    model: String = defaultModel, instructionsPerSecond: Int = defaultInstructionsPerSecond, startTime: Int? = nil
+  ) {
     self.model = model
+    self.instructionsPerSecond = instructionsPerSecond
     self.startTime = startTime
   }
 
@@ -59,7 +65,7 @@ public struct Emulator: Sendable {
   ) -> String {
     let mebibytes = memory.roundedUpMebibytes
     return """
-      cpu: model=\(model), count=\(processorCount), ips=\(Self.instructionsPerSecond), reset_on_triple_fault=0
+      cpu: model=\(model), count=\(processorCount), ips=\(instructionsPerSecond), reset_on_triple_fault=0
       memory: guest=\(mebibytes), host=\(mebibytes)
       romimage: file=\(Self.firmware[0]), options=fastboot
       vgaromimage: file=\(Self.firmware[1])

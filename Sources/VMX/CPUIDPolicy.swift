@@ -183,8 +183,10 @@ public struct CPUIDPolicy: Sendable {
     return shown
   }
 
+  /// XSAVEC is not among them: that of Bochs 2.7 writes AVX state at offset 416 of the area, where the header follows, and
+  /// XRSTOR reads it at 576 (cpu/xsave.cc). Linux would lose the AVX state of its programs.
   private static func xsaveInstructions(_ xcr0: UInt64) -> CPUIDFeature.LeafDSubleaf1EAX {
-    xcr0 == 0 ? [] : [.xsaveopt, .xsavec, .xgetbvWithECX1]
+    xcr0 == 0 ? [] : [.xsaveopt, .xgetbvWithECX1]
   }
 
   private static var leaf80000001ECX: CPUIDFeature.Leaf80000001ECX { [.lahfSAHFIn64BitMode, .lzcnt, .prefetchw] }

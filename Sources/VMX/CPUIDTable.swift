@@ -95,7 +95,6 @@ public struct CPUIDTable {
     var result = entry(Slot.leafD, Slot.leafDCount, subleaf)
     guard supportedXCR0 != 0 else { return result }
     if subleaf == 0 { result.ebx = xsaveArea.standardSize(xcr0) }
-    if subleaf == 1 { result.ebx = xsaveArea.compactedSize(xcr0) }
     return result
   }
 

@@ -2,8 +2,8 @@ import VMCS
 
 /// The layout of a guest's XSAVE area (SDM, "XSAVE Area").
 ///
-/// Computed from the components' own sub-leaves of CPUID leaf 0DH, so that the sizes in sub-leaves 0 and 1 agree with them
-/// on every processor. Software that finds them to disagree does not use XSAVE at all.
+/// Computed from the components' own sub-leaves of CPUID leaf 0DH, so that the sizes in sub-leaf 0 agree with them on
+/// every processor. Software that finds them to disagree does not use XSAVE at all.
 struct XSAVEArea {
   static var x87AndSSE: UInt64 { 3 << 0 }
   static var avx: UInt64 { 1 << 2 }
@@ -19,8 +19,7 @@ struct XSAVEArea {
   /// The size of the legacy region and of the XSAVE header, in bytes.
   private static var headerEnd: UInt32 { 576 }
 
-  /// What leaf 0DH says of a component: its size, its offset in the standard format, and bit 1 of ECX for an alignment to
-  /// 64 bytes in the compacted format.
+  /// What leaf 0DH says of a component: its size, and its offset in the standard format.
   let components: UnsafePointer<CPUIDResult>
 
   /// The size in bytes for the components in `xcr0`, in the standard format.
@@ -28,17 +27,6 @@ struct XSAVEArea {
     var size = Self.headerEnd
     for index in Self.componentSubleaves where xcr0 >> index & 1 != 0 {
       size = max(size, components[Int(index)].ebx &+ components[Int(index)].eax)
-    }
-    return size
-  }
-
-  /// The size in bytes for the components in `xcr0`, in the compacted format.
-  func compactedSize(_ xcr0: UInt64) -> UInt32 {
-    var size = Self.headerEnd
-    for index in Self.componentSubleaves where xcr0 >> index & 1 != 0 {
-      let component = components[Int(index)]
-      if component.ecx & 2 != 0 { size = (size &+ 63) & ~63 }
-      size &+= component.eax
     }
     return size
   }

@@ -26,6 +26,11 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The emulated processor: a model of Bochs.", valueName: "name"))
   var cpuModel = Emulator.defaultModel
 
+  @Option(
+    help: ArgumentHelp(
+      "Instructions that make a second of the emulated clock, by which the guest lives.", valueName: "count"))
+  var instructionsPerSecond = Emulator.defaultInstructionsPerSecond
+
   @Option(help: ArgumentHelp("Wait for this text on the console; may be repeated.", valueName: "text"))
   var expect: [String] = []
 
@@ -47,9 +52,16 @@ struct RunCommand: AsyncParsableCommand {
   @Flag(help: "Boot the kernel on the emulated processor itself, without Skep, for comparison.")
   var native = false
 
+  func validate() throws {
+    guard (1_000_000...1_000_000_000).contains(instructionsPerSecond) else {
+      throw ValidationError("--instructions-per-second is 1000000 to 1000000000")
+    }
+  }
+
   func run() async throws {
+    let emulator = Emulator(model: cpuModel, instructionsPerSecond: instructionsPerSecond, startTime: startTime)
     let run = Run(
-      boot: try guest.boot(native: native), emulator: Emulator(model: cpuModel, startTime: startTime),
+      boot: try guest.boot(native: native), emulator: emulator,
       script: try script(), limit: timeout, log: log)
     let status = try await run.execute()
     if status != ExitStatus.success.rawValue { throw ExitCode(status) }

@@ -67,7 +67,7 @@ struct GuestTests {
     "Instructions do what the SDM says",
     arguments: [
       "control-registers", "cpuid", "msrs", "ports", "privileged", "string-io", "unclaimed-memory",
-      "vmx-instructions", "xmm",
+      "vmx-instructions", "xmm", "xsave",
     ], ["corei7_skylake_x", "corei7_sandy_bridge_2600k"])
   func passes(guest: String, model: String) throws {
     let (status, output) = try scratch.shell(command(guest, "--cpu-model \(model)"))

@@ -34,7 +34,7 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
     // x87, SSE, AVX, AVX-512, PKRU; the size up to PKRU's end.
     .init(0xD, 0, .eax, [0...2, 5...7, 9...9]), .init(0xD, 0, .ebx, [6...6, 9...9]),
     .init(0xD, 0, .ecx, [3...3, 7...7, 9...9, 11...11]),
-    .init(0xD, 1, .eax, [0...2]), .init(0xD, 1, .ebx, [6...6, 9...9]),
+    .init(0xD, 1, .eax, [0...0, 2...2]),
     .init(0xD, 2, .eax, [8...8]), .init(0xD, 2, .ebx, [6...6, 9...9]),
     .init(0xD, 9, .eax, [3...3]), .init(0xD, 9, .ebx, [7...7, 9...9, 11...11]),
     .init(0x8000_0001, 0, .ecx, [0...0, 5...5, 8...8]),
