@@ -183,8 +183,10 @@ public struct CPUIDPolicy: Sendable {
     return shown
   }
 
-  /// XSAVEC is not among them: that of Bochs 2.7 writes AVX state at offset 416 of the area, where the header follows, and
-  /// XRSTOR reads it at 576 (cpu/xsave.cc). Linux would lose the AVX state of its programs.
+  /// The instructions that a guest with this XCR0 finds, and not XSAVEC.
+  ///
+  /// That of Bochs 2.7 writes AVX state at offset 416 of the area, where the header follows, and XRSTOR reads it at 576
+  /// (cpu/xsave.cc). Linux would lose the AVX state of its programs.
   private static func xsaveInstructions(_ xcr0: UInt64) -> CPUIDFeature.LeafDSubleaf1EAX {
     xcr0 == 0 ? [] : [.xsaveopt, .xgetbvWithECX1]
   }
