@@ -39,7 +39,10 @@ public struct TimerChannel8254: ~Copyable {
 
   private var lowByte: UInt8 = 0
   private var writesHighByte = false
-  private var readsHighByte = false
+  /// By how much the count is shifted for the next byte of it that is read, 0 or 8, and what is XORed to that afterwards:
+  /// kept in this form for the sake of a read that costs few instructions.
+  private var readShift: UInt16 = 0
+  private var readToggle: UInt16 = 8
   private var latchedCount: UInt16?
   private var latchedStatus: UInt8?
 
@@ -92,6 +95,7 @@ public struct TimerChannel8254: ~Copyable {
   }
 
   private var isDecimal: Bool { control & 1 != 0 }
+  private var firstReadShift: UInt16 { control & 0x30 == 0x20 ? 8 : 0 }
 
   private var isCounting: Bool {
     gate || mode == .hardwareRetriggerableOneShot || mode == .hardwareTriggeredStrobe
@@ -222,7 +226,8 @@ public struct TimerChannel8254: ~Copyable {
     initialCount = 0
     pendingCount = 0
     writesHighByte = false
-    readsHighByte = false
+    readShift = firstReadShift
+    readToggle = value & 0x30 == 0x30 ? 8 : 0
     latchedCount = nil
     latchedStatus = nil
   }
@@ -288,21 +293,15 @@ public struct TimerChannel8254: ~Copyable {
       return status
     }
     let byte = nextByte(of: latchedCount ?? 0)
-    if !readsHighByte { latchedCount = nil }
+    if readShift == firstReadShift { latchedCount = nil }
     return byte
   }
 
   @inline(__always)
   private mutating func nextByte(of value: UInt16) -> UInt8 {
-    let isHigh: Bool
-    switch control >> 4 {
-    case 1: isHigh = false
-    case 2: isHigh = true
-    default:
-      isHigh = readsHighByte
-      readsHighByte.toggle()
-    }
-    return UInt8(truncatingIfNeeded: isHigh ? value >> 8 : value)
+    let shift = readShift
+    readShift ^= readToggle
+    return UInt8(truncatingIfNeeded: value &>> shift)
   }
 
   private mutating func encodedCount() -> UInt16 {
