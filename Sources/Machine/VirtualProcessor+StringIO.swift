@@ -38,7 +38,7 @@ extension VirtualProcessor {
     while remaining != 0 {
       // The guest may be interrupted between two elements.
       if elements == Self.batch || elements > 0 && (interruptsRepetition || requestAfterIO() != nil) {
-        return vcpu.endInterruptShadow()
+        return vcpu.pauseRepetition()
       }
       let size = try moveElement(access, instruction, operand, &vcpu)
       let step = isBackwards ? 0 &- size : size
@@ -51,7 +51,7 @@ extension VirtualProcessor {
       elements += 1
       if access.rep { registers.pointee.rcx = instruction.register(registers.pointee.rcx, with: remaining) }
       if remaining != 0 && vcpu.endIteration(accessing: access.port, byteCount: Int(truncatingIfNeeded: size)) {
-        return vcpu.endInterruptShadow()
+        return vcpu.pauseRepetition()
       }
     }
     vcpu.advance(pastAccessTo: access.port, byteCount: access.size == .byte ? 1 : access.size == .word ? 2 : 4)
@@ -70,6 +70,11 @@ extension VirtualProcessor {
     let index = isINS ? vcpu.registers.pointee.rdi : vcpu.registers.pointee.rsi
     let location = try operand.locate(
       instruction.part(of: index), byteCount: byteCount, for: isINS ? .write : .read, in: machine.pointee.memory)
+    if vcpu.hasBreakpoints {
+      let linear = try operand.linearAddress(
+        of: instruction.part(of: index), byteCount: byteCount, for: isINS ? .write : .read)
+      vcpu.addBreakpoints(vcpu.dataBreakpoints(metAt: linear, byteCount: byteCount, isWrite: isINS))
+    }
     let now = machine.pointee.clock.time(at: vcpu.timestampCounter)
     if isINS {
       machine.pointee.lock.acquire()

@@ -156,6 +156,10 @@ private final class FuzzedGuest {
     }
     vcpu.stackPointer = file[4]
     let linear = input.element([target, nil, 0x2000])
+    let hasBreakpoints = input.byte() & 3 == 0
+    processor.setContents(of: .guestDR7, to: DR7(rawValue: hasBreakpoints ? input.word(4) | 0x400 : 0x400))
+    if hasBreakpoints { for number in 0..<4 { processor.setDebugRegister(number, to: target & ~7 | UInt64(number)) } }
+    processor.setContents(of: .guestPendingDebugExceptions, to: PendingDebugExceptions(rawValue: 0))
     var device = EveryDevice(value: input.word(), coveredPage: 0x2000)
     let translation = vcpu.linearAddressTranslation(physicalAddressWidth: 39, has1GBPages: mode & 128 != 0)
     let access = OperandAccess(address: target, linearAddress: linear, isWrite: input.byte() & 1 == 0)

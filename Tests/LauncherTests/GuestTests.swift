@@ -66,7 +66,7 @@ struct GuestTests {
   @Test(
     "Instructions do what the SDM says",
     arguments: [
-      "control-registers", "cpuid", "msrs", "ports", "privileged", "string-io", "unclaimed-memory",
+      "breakpoints", "control-registers", "cpuid", "msrs", "ports", "privileged", "string-io", "unclaimed-memory",
       "vmx-instructions", "xmm", "xsave",
     ], ["corei7_skylake_x", "corei7_sandy_bridge_2600k"])
   func passes(guest: String, model: String) throws {

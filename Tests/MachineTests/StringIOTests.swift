@@ -290,6 +290,30 @@ final class StringIOMachine {
     #expect(guest.processor.contents(of: .guestInterruptibilityState)?.rawValue == 0)
   }
 
+  @Test(
+    "INS and OUTS stop after the element that meets a data breakpoint, and go on",
+    arguments: [
+      // Direction, DR7, and at which element of two bytes: INS writes its operand, OUTS reads it.
+      (.in, 0x1_0001, 3), (.in, 0x3_0001, 3), (.in, 0x0_0001, nil), (.in, 0x2_0001, nil), (.in, 0x1_0000, nil),
+      (.out, 0x1_0001, nil), (.out, 0x3_0001, 3), (.in, 0xD_0001, 3),
+    ] as [(IODirection, UInt64, UInt64?)])
+  func dataBreakpoint(direction: IODirection, dr7: UInt64, element: UInt64?) throws {
+    let guest = try StringIOMachine(.long64)
+    guest.registers.rcx = 10
+    (guest.registers.rdi, guest.registers.rsi) = (0x4_0000, 0x4_0000)
+    guest.processor.setDebugRegister(0, to: 0x4_0005)
+    var exit = guest.exit(direction, .word, port: StringIOMachine.scratch, rep: true)
+    exit[.guestDR7] = DR7(rawValue: dr7 | 0x400)
+    exit[.guestRIP] = 0x1000
+    #expect(guest.execute(exit) == nil)
+    let isMet = element != nil
+    #expect(guest.registers.rcx == 10 - (element ?? 10))
+    #expect(guest.vcpu.register(.rip) == (isMet ? 0x1000 : 0x1002))
+    let pending = guest.processor.contents(of: .guestPendingDebugExceptions)
+    #expect(pending?.rawValue == (isMet ? 0x1001 : 0))
+    #expect((guest.vcpu.flags.rawValue >> 16 & 1 != 0) == isMet)
+  }
+
   @Test("HLT with interrupts off is for ever, also while the interrupt controller requests one")
   func haltedForEver() throws {
     for isRequested in [false, true] {

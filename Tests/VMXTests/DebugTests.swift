@@ -94,6 +94,68 @@ import VMCS
     #expect(fixture.contents(.guestRIP) == rip + 2 && fixture.entryFailures() == [])
   }
 
+  /// A data breakpoint, by the first one's bits in DR7, and whether an access in memory meets it.
+  struct DataRow: Sendable {
+    var dr7: UInt64, address: UInt64, linear: UInt64, byteCount: Int, isWrite: Bool, isMet: Bool
+    init(_ dr7: UInt64, _ address: UInt64, _ linear: UInt64, _ byteCount: Int, _ isWrite: Bool, _ isMet: Bool) {
+      (self.dr7, self.address, self.linear) = (dr7, address, linear)
+      (self.byteCount, self.isWrite, self.isMet) = (byteCount, isWrite, isMet)
+    }
+  }
+
+  static let dataRows: [DataRow] = [
+    // R/W: 0 instructions, 1 writes, 2 I/O, 3 reads and writes.
+    DataRow(0x0_0001, 0x1000, 0x1000, 1, true, false), DataRow(0x1_0001, 0x1000, 0x1000, 1, true, true),
+    DataRow(0x1_0001, 0x1000, 0x1000, 1, false, false), DataRow(0x2_0001, 0x1000, 0x1000, 1, true, false),
+    DataRow(0x3_0001, 0x1000, 0x1000, 1, true, true), DataRow(0x3_0001, 0x1000, 0x1000, 1, false, true),
+    DataRow(0x3_0002, 0x1000, 0x1000, 1, false, true), DataRow(0x3_0000, 0x1000, 0x1000, 1, false, false),
+    // Sizes: LEN 0 to 3 are 1, 2, 8 and 4 bytes.
+    DataRow(0x3_0001, 0x1003, 0x1000, 4, false, true), DataRow(0x3_0001, 0x1004, 0x1000, 4, false, false),
+    DataRow(0x3_0001, 0x100F, 0x1000, 16, false, true), DataRow(0x3_0001, 0x0FFF, 0x1000, 16, false, false),
+    DataRow(0x7_0001, 0x1001, 0x1000, 1, false, true), DataRow(0x7_0001, 0x1001, 0x1002, 1, false, false),
+    DataRow(0xF_0001, 0x1001, 0x1003, 8, false, true), DataRow(0xF_0001, 0x1000, 0x1004, 8, false, false),
+    DataRow(0xB_0001, 0x1000, 0x1007, 1, false, true), DataRow(0xB_0001, 0x1000, 0x1008, 1, false, false),
+    DataRow(0xB_0001, 0x1000, 0x0FFF, 2, false, true),
+    DataRow(0xF_0001, 0xFFFF_8000_0000_1000, 0xFFFF_8000_0000_1002, 2, false, true),
+    DataRow(0xF_0001, 0xFFFF_8000_0000_1000, 0x1002, 2, false, false), DataRow(0xB_0001, ~0, ~0, 1, false, true),
+  ]
+
+  @Test("An access in memory meets the data breakpoints that it should", arguments: dataRows, 0..<4 as Range<Int>)
+  func dataBreakpoints(_ row: DataRow, number: Int) throws {
+    let fixture = try VCPUFixture()
+    var vcpu = fixture.makeLoadedVCPU()
+    let dr7 = (row.dr7 & 3) << UInt64(2 * number) | (row.dr7 >> 16) << UInt64(16 + 4 * number)
+    fixture.set(.guestDR7, DR7(rawValue: dr7 | 0x400))
+    fixture.set(.guestCR4, CR4(rawValue: 0x2008))
+    for other in 0..<4 { fixture.processor.setDebugRegister(other, to: other == number ? row.address : 0) }
+    let met = vcpu.dataBreakpoints(metAt: row.linear, byteCount: row.byteCount, isWrite: row.isWrite)
+    #expect(met == (row.isMet ? 1 << UInt64(number) : 0))
+    vcpu.addBreakpoints(met)
+    let expected = row.isMet ? enabledBreakpoint | 1 << UInt64(number) : 0
+    #expect(fixture.contents(.guestPendingDebugExceptions).rawValue == expected && fixture.entryFailures() == [])
+  }
+
+  @Test(
+    "RFLAGS.RF ends with an instruction that the guest debugs, and is 1 while a repeated one goes on",
+    arguments: [false, true], [false, true])
+  func resumeFlag(isDebugged: Bool, rf: Bool) throws {
+    let fixture = try VCPUFixture()
+    var vcpu = fixture.makeLoadedVCPU()
+    let resume: UInt64 = 1 << 16
+    fixture.set(.guestDR7, DR7(rawValue: isDebugged ? 0x401 : 0x400))
+    func set() { fixture.set(.guestRFLAGS, RFLAGS(rawValue: rf ? resume | 2 : 2)) }
+    func flag() -> Bool { fixture.contents(.guestRFLAGS).rawValue & resume != 0 }
+    set()
+    vcpu.advance(pastMemoryAccessBy: 3)
+    #expect(flag() == (rf && !isDebugged))
+    set()
+    vcpu.advance(pastAccessTo: 0x80, byteCount: 1)
+    #expect(flag() == (rf && !isDebugged))
+    set()
+    vcpu.pauseRepetition()
+    #expect(flag() == (rf || isDebugged))
+  }
+
   @Test("An iteration of a string instruction is a step of its own", arguments: [false, true], [false, true])
   func iterations(tf: Bool, btf: Bool) throws {
     let fixture = try VCPUFixture()

@@ -14,7 +14,7 @@ public enum MMIOOutcome: Equatable, Sendable {
 
 extension LoadedVCPU {
   /// Executes the instruction at RIP in the guest's stead if that is quickly done: it is a `PlainMove` of 64-bit code,
-  /// its operand is what made the guest exit, and is whole.
+  /// its operand is what made the guest exit, and is whole; and the guest has no breakpoints.
   ///
   /// - Parameters:
   ///   - access: the access that made the guest exit.
@@ -30,7 +30,7 @@ extension LoadedVCPU {
       let move = PlainMove(bytes)
     else { return false }
     let registers = RegisterFile(registers)
-    guard access.isWhole(byteCount: move.byteCount),
+    guard access.isWhole(byteCount: move.byteCount), !hasBreakpoints,
       access.isAccess(toOperandAt: move.effectiveAddress(registers), isWrite: move.isStore)
     else { return false }
     move.execute(on: &device, at: access.address, registers)
@@ -112,6 +112,7 @@ struct MMIOExecution {
     let registers = RegisterFile(vcpu.registers)
     if instruction.usesStackPointer { registers[RegisterFile.rsp] = vcpu.stackPointer }
     if !instruction.isString {
+      let breakpoints = dataBreakpoints(vcpu)
       if instruction.isMoveOfXMM {
         try moveXMM(&vcpu, &device, translation, memory)
       } else if instruction.memorySize == 16 {
@@ -119,19 +120,50 @@ struct MMIOExecution {
       } else {
         try executeOnce(&vcpu, &device, translation, memory)
       }
+      vcpu.addBreakpoints(breakpoints)
       if instruction.usesStackPointer { vcpu.stackPointer = registers[RegisterFile.rsp] }
     } else if !instruction.isExhausted(registers) {
       var elements = 1
-      try executeOnce(&vcpu, &device, translation, memory)
+      try executeElement(&vcpu, &device, translation, memory)
       while !instruction.finishElement(registers, vcpu.flags) {
-        // The guest may be interrupted between two elements.
-        if elements == Self.batch || device.interruptsRepetition { return vcpu.endInterruptShadow() }
-        try executeOnce(&vcpu, &device, translation, memory)
+        // The guest may be interrupted between two elements, and debugged.
+        if vcpu.endIteration() || elements == Self.batch || device.interruptsRepetition {
+          return vcpu.pauseRepetition()
+        }
+        try executeElement(&vcpu, &device, translation, memory)
         elements += 1
       }
     }
-    vcpu.advance(by: UInt32(truncatingIfNeeded: instruction.length))
+    vcpu.advance(pastMemoryAccessBy: UInt32(truncatingIfNeeded: instruction.length))
     if instruction.operation == .movToSegment && segmentRegister == .ss { vcpu.blockByMOVSS() }
+  }
+
+  private func executeElement<P: VMXProcessor, Device: MMIODevice & ~Copyable, Memory: GuestPhysicalMemory>(
+    _ vcpu: inout LoadedVCPU<P>, _ device: inout Device, _ translation: LinearAddressTranslation, _ memory: Memory
+  ) throws(MemoryFault) {
+    let breakpoints = dataBreakpoints(vcpu)
+    try executeOnce(&vcpu, &device, translation, memory)
+    vcpu.addBreakpoints(breakpoints)
+  }
+
+  /// The data breakpoints that the operands meet with the registers as they are: to be pending when the instruction, or the
+  /// element, has been executed.
+  private func dataBreakpoints<P: VMXProcessor>(_ vcpu: borrowing LoadedVCPU<P>) -> UInt64 {
+    guard vcpu.hasBreakpoints else { return 0 }
+    let registers = RegisterFile(vcpu.registers)
+    let size = instruction.memorySize
+    var met: UInt64 = 0
+    if instruction.readsMemory || instruction.writesMemory {
+      let linear = linearAddress(
+        of: instruction.effectiveAddress(registers, rip: rip), in: instruction.memory.segment, vcpu)
+      met = vcpu.dataBreakpoints(metAt: linear, byteCount: size, isWrite: instruction.writesMemory)
+    }
+    if instruction.secondOperand != .none {
+      let linear = linearAddress(
+        of: instruction.secondEffectiveAddress(registers), in: instruction.secondSegment, vcpu)
+      met |= vcpu.dataBreakpoints(metAt: linear, byteCount: size, isWrite: instruction.writesSecondOperand)
+    }
+    return met
   }
 
   /// The segment register of a MOV from or to one.
