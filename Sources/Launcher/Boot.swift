@@ -49,6 +49,9 @@ public struct Boot: Sendable {
   /// How long the guest may run, by its own clock; nil for as long as it wants.
   public var timeLimit: TimeLimit?
 
+  /// The command line with which the kernel is started once more when the guest has ended; nil if it is not.
+  public private(set) var restart: String?
+
   /// The identifier of the check of VM entries that Skep is to make fail, to show its report; nil for none.
   public var drill: String?
 
@@ -82,6 +85,16 @@ public struct Boot: Sendable {
     self.mapsOnDemand = mapsOnDemand
     self.drill = drill
     try checkPlacement()
+  }
+
+  /// Has the kernel started once more, with this command line; throws if that cannot be.
+  public mutating func setRestart(_ commandLine: String?) throws(LaunchProblem) {
+    restart = commandLine
+    guard let commandLine else { return }
+    try Self.checkText(commandLine, of: "--restart")
+    if processorCount != 1 || !modules.isEmpty {
+      throw LaunchProblem("--restart is for guests with one processor and without --module")
+    }
   }
 
   /// The guest command line of `kernel` if the user gives none: only Linux has to be told of its console.
@@ -146,7 +159,7 @@ public struct Boot: Sendable {
           "metered=\(isMetered ? 1 : 0)",
           "on-demand=\(mapsOnDemand ? 1 : 0)",
         ] + (checksMemory ? ["hash=1"] : []) + (timeLimit.map { ["limit=\($0.seconds)"] } ?? [])
-        + (drill.map { ["drill=" + $0] } ?? []) + ["append=" + commandLine]
+        + (drill.map { ["drill=" + $0] } ?? []) + (restart.map { ["restart=" + $0] } ?? []) + ["append=" + commandLine]
       lines = [
         "multiboot2 /skep.elf " + words.map(quoted).joined(separator: " "),
         "module2 /kernel kernel",

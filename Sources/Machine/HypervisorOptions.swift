@@ -27,6 +27,9 @@ public struct HypervisorOptions {
   /// The guest's command line; it lies in the memory that was given to the initializer.
   public private(set) var append = UnsafeRawBufferPointer(start: nil, count: 0)
 
+  /// The guest's command line when it is started once more, after it has ended; nil if it is not.
+  public private(set) var restart: UnsafeRawBufferPointer?
+
   /// Reads `line`, in whose place the words are written without their quotation marks and backslashes.
   ///
   /// A word that is not known is passed over: a boot loader may add its own.
@@ -34,6 +37,7 @@ public struct HypervisorOptions {
     var position = 0
     while let word = Self.nextWord(in: line, at: &position) {
       if let value = Self.value(of: "append=", in: word) { append = value }
+      if let value = Self.value(of: "restart=", in: word) { restart = value }
       if let value = Self.value(of: "memory=", in: word) { memory = Self.number(value) }
       if let value = Self.value(of: "cpus=", in: word) { processorCount = Self.number(value) ?? 1 }
       if let value = Self.value(of: "x2apic=", in: word) { hasX2APIC = Self.number(value) != 0 }

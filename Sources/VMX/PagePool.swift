@@ -18,7 +18,8 @@ public struct PagePool: ~Copyable {
   private let start: UnsafeMutableRawPointer
   private let address: PhysicalAddress
   private let count: Int
-  private var used = 0
+  /// How many have been handed out.
+  public private(set) var used = 0
 
   /// Makes a pool of `count` pages that begin at `start`, whose physical address is `address`.
   ///

@@ -19,7 +19,9 @@ struct Heartbeat {
 
   /// Takes note of a line that `skep run` has printed.
   mutating func hear(_ line: Substring) {
-    if ["==> ", "seed ", "round ", "over ", "alive "].contains(where: { line.hasPrefix($0) }) { last = now() }
+    if ["==> ", "seed ", "round ", "over ", "alive ", "again "].contains(where: { line.hasPrefix($0) }) {
+      last = now()
+    }
   }
 
   /// Whether the guest has never been silent for too long, now or when this was asked before.

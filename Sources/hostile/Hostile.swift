@@ -11,7 +11,8 @@ struct Hostile: ParsableCommand {
       Says of each guest how it ended, as soon as it has, and once a minute what there was until then. A guest prints a \
       line whenever it has played 64 rounds. Outside 64-bit mode it can destroy what it needs to come back: with two \
       processors the second then resets the machine; with one Skep stops it when its time is over, by the emulated clock. \
-      Both are no failures: Skep still runs, and finds memory as it was. That lines come is a guest's heartbeat: if there is \
+      Both are no failures: Skep still runs, and finds memory as it was. A guest with one processor is started once more, \
+      however it ended, and then behaves well. That lines come is a guest's heartbeat: if there is \
       none for long, by the clock of the computer, even that has failed, and Skep or the emulator hangs. \
       All that a guest printed that failed is shown, with the command that repeats it: from the same seed a run is the same \
       to the instruction.
@@ -86,7 +87,7 @@ struct Hostile: ParsableCommand {
       skep, "run", "--kernel", guest, "--memory", "32M", "--check-memory", "--no-metered", "--time-limit", "\(limit)",
       "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
       "--append", "seed=\(seed) rounds=\(rounds) cpus=\(cpus)",
-    ]
+    ] + (cpus == 1 ? ["--restart", "again=1"] : [])
   }
 
   /// The command that repeats a guest.

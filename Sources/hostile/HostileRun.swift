@@ -49,6 +49,10 @@ struct HostileRun {
   /// The last line of progress, without what shows that it is one, and the time; and why, if the guest was stopped or
   /// its second processor has ended it.
   private static func end(of lines: [String]) -> String {
+    for line in lines {
+      let words = line.split(separator: " ").joined(separator: " ")
+      if words.hasPrefix(restart) { return String(words.dropFirst(restart.count)) }
+    }
     guard let line = lines.last(where: { $0.hasPrefix("==> The guest") }) else { return lines.last ?? "" }
     let end = line.dropFirst(4).prefix { $0 != "[" }.split(separator: " ").joined(separator: " ")
     let registers = lines.firstIndex { $0.hasPrefix("RAX 0x") } ?? 0
@@ -65,6 +69,9 @@ struct HostileRun {
     "no memory left for extended page tables",
   ]
 
+  /// What Skep says when the guest has ended and is started once more, before how it has ended.
+  private static let restart = "the guest is started once more: "
+
   /// How often the second processor ticks in a second of the guest's, at least.
   private static let leastTickRate = 45
 
@@ -80,6 +87,17 @@ struct HostileRun {
     let isOver = lines.contains { $0.hasPrefix("over ") }
     if processors > 1 && isOver && !lines.contains(where: { $0.hasPrefix("alive") }) {
       return "the second processor does not answer"
+    }
+    if processors == 1 {
+      guard let end = lines.firstIndex(where: { $0.contains(restart) }) else { return "it was not started once more" }
+      if !lines[end...].contains(where: { $0.hasPrefix("again ") })
+        || !lines[end...].contains(where: { $0.hasPrefix("==> The guest powered off") })
+      {
+        return "started once more, it does not do what it did"
+      }
+      if lines[end...].count(where: { $0.contains("memory outside the guest is unchanged") }) != 1 {
+        return "memory was not checked after the second start"
+      }
     }
     if processors > 1 && lines.contains(where: { $0.contains("its time was over") }) {
       let ticks = lines.compactMap { number($0, after: "beat ") }.last ?? 0

@@ -56,6 +56,11 @@ struct GuestOptions: ParsableArguments {
   var timeLimit: TimeLimit?
 
   @Option(
+    help: ArgumentHelp(
+      "When the guest has ended, however, start its kernel once more, with this command line.", valueName: "text"))
+  var restart: String?
+
+  @Option(
     help: ArgumentHelp("Make this check of the SDM fail at the first VM entry, to see the report.", valueName: "check"))
   var drill: String?
 
@@ -74,8 +79,9 @@ struct GuestOptions: ParsableArguments {
     boot.hasX2APIC = x2apic
     boot.checksMemory = checkMemory
     boot.timeLimit = timeLimit
-    if native, timeLimit != nil {
-      throw LaunchProblem("--time-limit is kept by Skep, so --native has none", remedy: "Use --timeout.")
+    try boot.setRestart(restart)
+    if native, timeLimit != nil || restart != nil {
+      throw LaunchProblem("--time-limit and --restart are Skep's, so --native has none", remedy: "Use --timeout.")
     }
     for name in without { boot.optionalControls.remove(name.control) }
     return boot

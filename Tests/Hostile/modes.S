@@ -142,10 +142,16 @@ low_flags: .short 0
 low_steps: .short 0
 low_end:
 
-// Copied to where real mode's 64-KByte segments hardly reach: what real mode's vectors lead to.
+// Copied to where real mode's 64-KByte segments hardly reach: what real mode's vectors lead to. Noise may jump here with
+// RFLAGS.TF = 1.
 high_start:
   cli
   cld
+  xor %ax, %ax
+  mov %ax, %ss
+  mov $REAL_STACK, %esp
+  pushw $2
+  popfw
   lgdtl %cs:high_gdt - high_start + HIGH_RECOVERY - 0xFFFC0
   TO_64 recover
   .balign 4

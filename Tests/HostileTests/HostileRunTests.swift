@@ -111,16 +111,52 @@ struct HostileRunTests {
       run.end == "The guest was stopped: its time was over: the guest has not ended in the time that it was given")
     let dead = HostileRun(output: Self.late(ticks: 1200), status: 6, processors: 2, limit: 30)
     #expect(dead.failure == "the second processor has stood still before the time was over")
-    let one = HostileRun(output: Self.late(ticks: 0), status: 6, processors: 1, limit: 30)
-    #expect(one.failure == nil)
     let changed = Self.late(ticks: 2650).replacing("is unchanged", with: "has changed while the guest ran")
-    #expect(HostileRun(output: changed, status: 3, processors: 1, limit: 30).failure != nil)
+    #expect(HostileRun(output: changed, status: 3, processors: 2, limit: 30).failure != nil)
   }
 
-  @Test("With one processor nobody has to answer")
+  /// What `skep run` prints of a guest with one processor, which is started once more.
+  static let alone = """
+    ==> Making the boot image: hostile (26.3 KiB) [0.0 s]
+    seed 7
+    round 0
+    round 64
+        memory outside the guest is unchanged
+        the guest is started once more: the guest wrote to 0x0000000080000123, where it has no memory
+    again 3
+        memory outside the guest is unchanged
+    the guest wrote to 0x0000000080000123, where it has no memory
+    on processor 0, which executes instructions
+    RAX 0x0000000000000000
+    ==> The guest powered off [4.3 s]
+    """
+
+  @Test("With one processor the guest is started once more, and its end is the first one")
   func oneProcessor() {
-    let output = Self.sound.split(separator: "\n").filter { $0 != "alive 99" }.joined(separator: "\n")
-    #expect(HostileRun(output: output, status: 1, processors: 1).failure == nil)
+    let run = HostileRun(output: Self.alone, status: 0, processors: 1)
+    #expect(run.failure == nil && run.rounds == 64)
+    #expect(run.end == "the guest wrote to 0x0000000080000123, where it has no memory")
+    #expect(run.kind == "the guest wrote to … where it has no memory")
+  }
+
+  @Test(
+    "What must not happen when it is started once more",
+    arguments: [
+      ("    the guest is started once more: the guest", "    the guest", "it was not started once more"),
+      ("again 3", "", "started once more, it does not do what it did"),
+      (
+        "==> The guest powered off", "==> The guest was stopped: its time was over",
+        "started once more, it does not do what it did"
+      ),
+      (
+        "again 3\n    memory outside the guest is unchanged", "again 3",
+        "memory was not checked after the second start"
+      ),
+    ])
+  func restartFaults(text: String, replacement: String, failure: String) {
+    let output = Self.alone.replacing(text, with: replacement)
+    #expect(output != Self.alone)
+    #expect(HostileRun(output: output, status: 0, processors: 1).failure == failure)
   }
 
   @Test("A guest that was silent for too long has failed, whatever else it printed")

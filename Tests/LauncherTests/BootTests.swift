@@ -116,6 +116,22 @@ struct BootTests {
     if let limit { #expect(boot.configuration.contains(" 'limit=\(limit.seconds)' ")) }
   }
 
+  @Test("A second start's command line comes through GRUB unchanged", arguments: ["", "a  b", #"it's "x" \y"#])
+  func restart(text: String) throws {
+    var boot = try Boot(method: .hypervisor(kernel), kernel: kernel, commandLine: "first")
+    try boot.setRestart(text)
+    let line = try #require(boot.configuration.split(separator: "\n").first)
+    var received = Array(grubWords(String(line)).dropFirst(2).map(grubArgument).joined(separator: " ").utf8)
+    received.withUnsafeMutableBytes {
+      let options = HypervisorOptions(parsing: $0)
+      #expect(options.restart.map { String(decoding: $0, as: UTF8.self) } == text)
+      #expect(String(decoding: options.append, as: UTF8.self) == "first")
+    }
+    var several = try Boot(method: .hypervisor(kernel), kernel: kernel, processorCount: 2)
+    let refused = problem { try several.setRestart(text) }
+    #expect(refused?.problem == "--restart is for guests with one processor and without --module")
+  }
+
   @Test("A module's command line comes through GRUB unchanged", arguments: ["", "a", "a  b", #"it's "x" \y"#])
   func module(text: String) throws {
     // Where it goes is not checked for Linux, which takes none; so the line is made by hand of a boot without modules.

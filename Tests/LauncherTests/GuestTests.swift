@@ -113,6 +113,35 @@ struct GuestTests {
     #expect(lines.count { $0.hasPrefix("RIP 0x") } == processors)
   }
 
+  @Test(
+    "However a guest has ended, --restart starts it once more, and it does the same",
+    arguments: [
+      ("string-io", 0, "the guest turned its machine off", "PASS\n"),
+      ("timer-while-busy", 0, "the guest turned its machine off", "PASS\n"),
+      ("reset-port-cf9", 0, "the guest restarted its machine by port 0xcf9", ""),
+      ("triple-fault", 1, "the guest's processor shut down after a triple fault", "\nRIP 0x"),
+      ("missing-string", 1, "the guest wrote to 0x0000000080000123, where it has no memory", "\nRIP 0x"),
+      ("nmi-loop", 6, "the guest has not ended in the time that it was given", "; NMIs are blocked; an NMI waits\n"),
+    ])
+  func restart(guest: String, status: Int32, end: String, text: String) throws {
+    let result = try scratch.shell(command(guest, "--restart again --time-limit 2 --check-memory"))
+    #expect(result.status == status, "\(result.output)")
+    #expect(result.output.contains("\n    the guest is started once more: \(end)\n"), "\(result.output)")
+    for (text, count) in [("memory outside the guest is unchanged\n", 2), (text, 2)] where !text.isEmpty {
+      #expect(result.output.ranges(of: text).count == count, "\(result.output)")
+    }
+  }
+
+  @Test("The second start has the command line that --restart gives")
+  func restartLine() throws {
+    let guest = "\(package)/build/test-guests/hostile"
+    let (status, output) = try scratch.shell(
+      "\(RunTests.skep) run --hypervisor \(package)/build/skep.elf --kernel \(guest) --memory 32M --timeout 2m "
+        + "--append 'seed=5 rounds=0' --restart 'seed=6 rounds=0'")
+    #expect([0, 1].contains(status), "\(output)")
+    #expect(output.contains("seed 5\nover 0\n") && output.contains("seed 6\nover 0\n"), "\(output)")
+  }
+
   @Test("The time is that of the emulated processor's clock")
   func timeOfTheClock() throws {
     let (status, output) = try scratch.shell(command("loop", "--time-limit 3 --timeout 2m"))

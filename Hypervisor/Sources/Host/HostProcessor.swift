@@ -58,6 +58,9 @@ package struct HostProcessor: Equatable {
     cvmx_sti_nop_cli()
   }
 
+  /// From now on NMIs do nothing on this processor, the current one: its guest has ended.
+  package func leaveNMIs() { HostProcessors.slot(self).pointee.hostNMI = nil }
+
   /// An NMI has come.
   func noteNMI() { HostProcessors.slot(self).pointee.hostNMI?.note(on: BareMetalProcessor()) }
 }

@@ -47,6 +47,8 @@ struct GuestRun: ~Copyable {
   let hasX2APIC: Bool
   /// The time-stamp counter when the guest is to be stopped; `UInt64.max` for never.
   let timeLimit: UInt64
+  /// Whether the machine is turned off when the guest has ended.
+  let isLastStart: Bool
   /// The sum over the memory that the guest's run does not change; nil if it is not asked for.
   var memorySum: MemorySum?
   /// Used with the machine's lock held, as is the timer.
@@ -60,7 +62,8 @@ struct GuestRun: ~Copyable {
   init(
     machine: UnsafeMutablePointer<VirtualMachine>, support: VMXSupport, hostClock: HostClock, eptPointer: EPTPointer,
     tscOffset: UInt64, apicAccessPage: PhysicalAddress, processors: UnsafeMutablePointer<ProcessorMemory>,
-    processorCount: Int, entry: GuestEntry, drill: UnsafeRawBufferPointer, hasX2APIC: Bool, timeLimit: UInt64
+    processorCount: Int, entry: GuestEntry, drill: UnsafeRawBufferPointer, hasX2APIC: Bool, timeLimit: UInt64,
+    isLastStart: Bool
   ) {
     self.machine = machine
     self.support = support
@@ -75,6 +78,7 @@ struct GuestRun: ~Copyable {
     self.drill = drill
     self.hasX2APIC = hasX2APIC
     self.timeLimit = timeLimit
+    self.isLastStart = isLastStart
   }
 
   /// The frequency of the guest's time-stamp counter, in kHz.
@@ -142,7 +146,7 @@ struct GuestRun: ~Copyable {
 
 /// What each of the host's processors does for the guest.
 ///
-/// It does not return; a function of type `Never` would be warned of, for what it leaves alive.
+/// It returns when the guest is to be started once more: then nothing of it is left in the processor.
 func runProcessor(_ index: Int, _ guest: UnsafeMutablePointer<GuestRun>) {
   if let meter = guest.pointee.processors[index].meter {
     runProcessor(index, MeteredProcessor(BareMetalProcessor(), meter: meter), guest, meter)
@@ -156,8 +160,7 @@ private func runProcessor<P: VMXProcessor>(
 ) {
   let memory = guest.pointee.processors[index]
   let support = guest.pointee.support
-  // VMX operation lasts until the machine is off.
-  _ = VMXOperation(on: processor, support: support, region: memory.vmxon)
+  let operation = VMXOperation(on: processor, support: support, region: memory.vmxon)
   var policy = CPUIDPolicy(
     support: support, tscFrequency: guest.pointee.tscFrequency, hasLocalAPIC: true, apicID: UInt32(index),
     logicalProcessorCount: UInt32(guest.pointee.processorCount))
@@ -190,4 +193,15 @@ private func runProcessor<P: VMXProcessor>(
   }
   let stop = run(&virtualProcessor, &vcpu, guest, meter)
   finish(stop, &virtualProcessor, &vcpu, guest)
+  HostProcessor.current.leaveNMIs()
+  _ = vcpu.unload()
+  operation.leave()
+  clearSharedMSRs(support.controls, on: processor)
+}
+
+/// Gives the MSRs that the guest has for itself, and no VM entry loads, the values that they have after power-up.
+private func clearSharedMSRs<P: VMXProcessor>(_ controls: ControlWords, on processor: P) {
+  let msrs: InlineArray<_, MSR> = [.ia32STAR, .ia32LSTAR, .ia32CSTAR, .ia32FMASK, .ia32KERNELGSBASE]
+  for index in msrs.indices { processor.wrmsr(msrs[index].rawValue, 0) }
+  if controls.secondary.contains(.enableRDTSCP) { processor.wrmsr(MSR.ia32TSCAUX.rawValue, 0) }
 }

@@ -101,7 +101,7 @@ private func standStill() -> Never {
   while true { cvmx_hlt() }
 }
 
-/// Ends the run: says how the guest ended and what it cost.
+/// Says how the guest ended and what it cost, and ends the run unless the guest is to be started once more.
 func finish<P: VMXProcessor>(
   _ stop: GuestStop, _ processor: inout VirtualProcessor, _ vcpu: inout LoadedVCPU<P>,
   _ guest: UnsafeMutablePointer<GuestRun>
@@ -137,7 +137,11 @@ func finish<P: VMXProcessor>(
     if isTimeLimit { for index in others { guest.pointee.letReport(index) } }
   }
   checkMemory(guest)
-  endRun(stop.kind)
+  if guest.pointee.isLastStart { endRun(stop.kind) }
+  var output = ReportPort(lineStart: "skep: note ")
+  output.write("the guest is started once more: ")
+  stop.write(to: &output)
+  output.write("\n")
 }
 
 /// Writes what a processor of the guest does, and its registers.

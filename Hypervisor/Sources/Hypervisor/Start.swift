@@ -5,7 +5,7 @@ import Machine
 import VMCS
 import VMX
 
-/// Brings up the host, puts the guest together, and runs it to its end.
+/// Brings up the host, puts the guest together, and runs it to its end; and once more, if that is asked for.
 func startHypervisor(_ multiboot: Multiboot2) {
   _ = SerialPort(base: SerialPort.com2)
   silenceHost8259()
@@ -14,7 +14,24 @@ func startHypervisor(_ multiboot: Multiboot2) {
   var memory = HostAllocation(free, guestMemory: options.memory)
   setUpHostProcessor(&memory.pool)
 
-  runGuest(multiboot, options, &memory)
+  let support = requireSupport(BareMetalProcessor(), options)
+  let hostClock = HostClock.measure()
+  startProcessors(options.processorCount, multiboot, hostClock)
+  let used = memory.pool.used
+  var memorySum: MemorySum?
+  let guest = GuestStart(commandLine: options.append, isLast: options.restart == nil)
+  runGuest(guest, multiboot, options, support, hostClock, &memory, &memorySum)
+  guard let commandLine = options.restart else { return }
+  memory.reset(keeping: used)
+  let secondGuest = GuestStart(commandLine: commandLine, isLast: true)
+  runGuest(secondGuest, multiboot, options, support, hostClock, &memory, &memorySum)
+}
+
+/// One start of the guest.
+private struct GuestStart {
+  let commandLine: UnsafeRawBufferPointer
+  /// Whether the machine is turned off when the guest has ended.
+  let isLast: Bool
 }
 
 /// How the largest free range is divided: pages for tables first, then the guest's memory, on a 2 MiB border.
@@ -45,6 +62,13 @@ struct HostAllocation: ~Copyable {
     pool = PagePool(
       pointer(to: tables.lowerBound), at: PhysicalAddress(tables.lowerBound), count: tables.count / 4096)
   }
+
+  /// As it was when the first `used` pages of the pool had been handed out; the guest's memory is cleared.
+  mutating func reset(keeping used: Int) {
+    let start = tables.lowerBound + UInt64(used) << 12
+    pool = PagePool(pointer(to: start), at: PhysicalAddress(start), count: Int(tables.upperBound - start) / 4096)
+    pointer(to: guest.lowerBound).initializeMemory(as: UInt64.self, repeating: 0, count: guest.count / 8)
+  }
 }
 
 /// A pointer to physical memory: the host's page tables map it to itself.
@@ -73,16 +97,15 @@ private func setUpHostProcessor(_ pool: inout PagePool) {
   LocalAPIC.enable()
 }
 
+/// Returns when the guest has ended, unless it is started for the last time.
 private func runGuest(
-  _ multiboot: Multiboot2, _ options: HypervisorOptions, _ allocation: inout HostAllocation
+  _ guestStart: GuestStart, _ multiboot: Multiboot2, _ options: HypervisorOptions, _ support: VMXSupport,
+  _ hostClock: HostClock, _ allocation: inout HostAllocation, _ memorySum: inout MemorySum?
 ) {
-  let support = requireSupport(BareMetalProcessor(), options)
   let guest = allocation.guest
   var use = PoolUse(allocation.pool, of: allocation.tables)
   let memory = GuestMemory(base: pointer(to: guest.lowerBound), byteCount: guest.upperBound - guest.lowerBound)
-  let entry = loadKernel(multiboot, options, into: memory)
-  let hostClock = HostClock.measure()
-  startProcessors(options.processorCount, multiboot, hostClock)
+  let entry = loadKernel(guestStart.commandLine, multiboot, options, into: memory)
 
   let count = Int(options.processorCount)
   guard let processors = processorMemory(count, options, &allocation.pool),
@@ -94,8 +117,8 @@ private func runGuest(
   let tables = mapGuest(memory, at: guest, options, support, allocation.pool.takeRest())
   let eptPointer = tables.pointer
   if !options.mapsOnDemand { use.leaveUnused(pagesOf: tables) }
-  var memorySum: MemorySum?
-  if options.checksMemory {
+  // The sum of the first start is that of the second, too: what lies between changes nothing either.
+  if options.checksMemory && memorySum == nil {
     use.apicAccessPage = apicAccessPage.address.rawValue..<apicAccessPage.address.rawValue + 0x1000
     memorySum = MemorySum(multiboot, guest: guest, pool: use, processorCount: count)
   }
@@ -119,7 +142,7 @@ private func runGuest(
       machine: machine, support: support, hostClock: hostClock, eptPointer: eptPointer, tscOffset: 0 &- start,
       apicAccessPage: apicAccessPage.address, processors: processors, processorCount: count, entry: entry,
       drill: options.drill, hasX2APIC: options.hasX2APIC,
-      timeLimit: options.timeLimit.map { clock.ticks(at: $0) } ?? .max))
+      timeLimit: options.timeLimit.map { clock.ticks(at: $0) } ?? .max, isLastStart: guestStart.isLast))
   run.pointee.memorySum = memorySum
   for index in 1..<count {
     HostProcessors.run(on: index, run) { index, argument in
@@ -161,11 +184,13 @@ private func requireSupport<P: VMXProcessor>(_ processor: P, _ options: Hypervis
 }
 
 /// Puts the kernel of the boot modules into the guest's memory, or ends the run with what is wrong.
-private func loadKernel(_ multiboot: Multiboot2, _ options: HypervisorOptions, into memory: GuestMemory) -> GuestEntry {
+private func loadKernel(
+  _ commandLine: UnsafeRawBufferPointer, _ multiboot: Multiboot2, _ options: HypervisorOptions, into memory: GuestMemory
+) -> GuestEntry {
   guard let kernel = multiboot.module(named: "kernel") else {
     fail("the boot loader gave no module named \"kernel\"; name it in GRUB's \"module2\" command")
   }
-  var files = BootFiles(kernel: kernel, initrd: multiboot.module(named: "initrd"), commandLine: options.append)
+  var files = BootFiles(kernel: kernel, initrd: multiboot.module(named: "initrd"), commandLine: commandLine)
   multiboot.forEachModule { contents, string in
     guard let commandLine = HypervisorOptions.moduleCommandLine(string) else { return }
     if !files.modules.append(BootModule(contents: contents, commandLine: commandLine)) {
