@@ -78,6 +78,7 @@ extension VirtualProcessor {
     isAttentive = true
     if events.isEmpty { return }
     if events.nmi { vcpu.requestNMI() }
+    if events.secondNMI { vcpu.requestNMI() }
     if events.extINT { hasExtINTMessage = true }
     if events.initialize { initialize(&vcpu) }
     if let vector = events.startUp, activity == .waitForSIPI {

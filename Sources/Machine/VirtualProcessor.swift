@@ -55,7 +55,7 @@ public struct VirtualProcessor: ~Copyable {
     mailbox = machine.pointee.mailboxes[index]
     localAPIC = LocalAPIC(
       page: vcpu.virtualAPICPage, id: UInt32(truncatingIfNeeded: index), isBootstrapProcessor: index == 0,
-      physicalAddressWidth: cpuid.physicalAddressWidth)
+      physicalAddressWidth: cpuid.physicalAddressWidth, hasX2APICMode: cpuid.hasX2APIC)
     localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
     if vcpu.options.contains(.virtualInterruptDelivery) { localAPIC.setVirtualInterruptDelivery(true) }
     if index == 0 { localAPIC.enterVirtualWireMode() } else { activity = .waitForSIPI }

@@ -70,6 +70,9 @@ public struct CPUIDTable {
     return width == 0 ? 36 : width
   }
 
+  /// Whether the guest's local APIC has x2APIC mode.
+  public var hasX2APIC: Bool { CPUIDFeature.Leaf1ECX(rawValue: entries[Slot.basic + 1].ecx).contains(.x2APIC) }
+
   /// Whether the guest's processor has 1-GByte pages.
   public var has1GBPages: Bool {
     CPUIDFeature.Leaf80000001EDX(rawValue: entries[Slot.extended + 1].edx).contains(.pages1GByte)

@@ -9,6 +9,8 @@ public struct PendingEvents: Equatable, Sendable {
   public var exception: Event?
   /// Whether an NMI waits.
   public var nmi = false
+  /// Whether a second NMI waits for the first to be handled.
+  public var secondNMI = false
 
   /// Nothing waits.
   @inlinable
@@ -79,7 +81,7 @@ public struct EventDecision: Equatable, Sendable {
   public init(
     pending: PendingEvents, interruptibility: GuestInterruptibility, externalInterruptRequested: Bool
   ) {
-    remaining.nmi = pending.nmi
+    (remaining.nmi, remaining.secondNMI) = (pending.nmi, pending.secondNMI)
     switch Self.combine(pending.interrupted, pending.exception) {
     case .none: break
     case .inject(let event): injection = event
@@ -88,14 +90,11 @@ public struct EventDecision: Equatable, Sendable {
       return
     }
     keep(pending.interrupted, interruptibility)
-    if remaining.nmi {
-      if injection == nil && interruptibility.acceptsNMI {
-        injection = .nmi
-        remaining.nmi = false
-      } else {
-        needsNMIWindow = true
-      }
+    if remaining.nmi && injection == nil && interruptibility.acceptsNMI {
+      injection = .nmi
+      (remaining.nmi, remaining.secondNMI) = (remaining.secondNMI, false)
     }
+    needsNMIWindow = remaining.nmi
     if externalInterruptRequested {
       takesExternalInterrupt = injection == nil && interruptibility.acceptsExternalInterrupt
       needsInterruptWindow = needsInterruptWindow || !takesExternalInterrupt
@@ -108,7 +107,8 @@ public struct EventDecision: Equatable, Sendable {
   private mutating func keep(_ interrupted: Event?, _ interruptibility: GuestInterruptibility) {
     guard let interrupted else { return }
     switch interrupted.type {
-    case .nmi where injection != interrupted || !interruptibility.acceptsNMI: remaining.nmi = true
+    case .nmi where injection != interrupted || !interruptibility.acceptsNMI:
+      (remaining.nmi, remaining.secondNMI) = (true, remaining.nmi)
     case .externalInterrupt where injection != interrupted || !interruptibility.acceptsExternalInterrupt:
       remaining.interrupted = interrupted
       needsInterruptWindow = true
@@ -149,6 +149,16 @@ extension Event {
     return switch vector {
     case 0, 10, 11, 12, 13, 21: true
     default: false
+    }
+  }
+
+  /// Whether the event is an exception of the class of faults (SDM, "Exception and Interrupt Vectors"), and no debug
+  /// exception, which may be a trap.
+  var isFault: Bool {
+    guard type == .hardwareException else { return false }
+    return switch vector {
+    case 1, 3, 4, 8, 18: false
+    default: true
     }
   }
 

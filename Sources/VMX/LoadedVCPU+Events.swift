@@ -19,11 +19,21 @@ extension LoadedVCPU {
   /// Raises an exception in the guest, at the next entry.
   ///
   /// RIP stays at the instruction, for which the processor saves it.
-  @inlinable
-  public mutating func raise(_ exception: Event) { state.events.exception = exception }
+  /// A fault saves RFLAGS with RF set (SDM, "Instruction-Breakpoint Exception Condition"); the entry that injects it saves
+  /// RFLAGS as the guest has it.
+  public mutating func raise(_ exception: Event) {
+    state.events.exception = exception
+    if exception.isFault { vmcs[.guestRFLAGS].rf = true }
+  }
 
-  /// Makes an NMI pending; one that is pending already is the same.
-  public mutating func requestNMI() { state.events.nmi = true }
+  /// Makes an NMI pending.
+  ///
+  /// A processor handles one and latches one. The guest would have begun to handle the one that is pending, unless NMIs
+  /// are blocked, if the hypervisor had not run in its place; so this one is latched behind it. A third is ignored.
+  public mutating func requestNMI() {
+    if state.events.nmi && !vmcs[.guestInterruptibilityState].blockingByNMI { state.events.secondNMI = true }
+    state.events.nmi = true
+  }
 
   /// Whether an event other than an interrupt ends HLT: an NMI that is not blocked, an exception, or a debug exception.
   public var endsHLT: Bool {
@@ -55,7 +65,8 @@ extension LoadedVCPU {
       default: break
       }
     }
-    raise(event)
+    // RFLAGS.RF is what the exception would have saved.
+    state.events.exception = event
   }
 
   /// Decides what the next entry injects, and for what it has to wait, and writes the fields.

@@ -96,6 +96,26 @@ import VMX
     #expect(guest.entries.map(\.waitsForNMIWindow) == [true, true, false])
   }
 
+  @Test(
+    "F6 two NMIs go in, one behind the other, and more are ignored; while one is handled, one waits",
+    arguments: 1...4, [false, true])
+  func nmis(_ count: Int, isBlocking: Bool) throws {
+    let guest = try GuestOnModel()
+    let window = ScriptedExit(.nmiWindow).with(interruptibility: 0)
+    if isBlocking {
+      guest.vcpu.requestNMI()
+      _ = guest.run(cpuid)
+      #expect(guest.entries.map(\.event) == [0x8000_0202, 0])
+    }
+    for _ in 0..<count { guest.vcpu.requestNMI() }
+    let isWaited = isBlocking || count > 1
+    _ = guest.run(isWaited ? [cpuid, window, cpuid] : [cpuid, cpuid])
+    let expected: [UInt32] =
+      isBlocking ? [0, 0, 0x8000_0202, 0] : isWaited ? [0x8000_0202, 0, 0x8000_0202, 0] : [0x8000_0202, 0, 0]
+    #expect(guest.entries.map(\.event) == expected)
+    #expect(guest.entries.last?.waitsForNMIWindow == false)
+  }
+
   @Test("HLT waits for an interrupt, without an entry, and goes on behind the instruction with it")
   func halt() throws {
     let guest = try GuestOnModel()
@@ -237,11 +257,15 @@ import VMX
       guest.programInterruptControllers()
       _ = guest.run(cpuid)
       var lines: [UInt8: Bool] = [:]
+      var (requestedNMIs, injectedNMIs) = (0, 0)
       for step in 0..<200 {
         let line = UInt8.random(in: 5...7, using: &numbers)
         lines[line] = numbers.chance(50)
         guest.machine.bus.setLine(line, lines[line] ?? false)
-        if numbers.chance(20) { guest.vcpu.requestNMI() }
+        if numbers.chance(20) {
+          guest.vcpu.requestNMI()
+          requestedNMIs += 1
+        }
         let kinds: [ScriptedExit] = [
           cpuid, .instruction(.vmcall), .io(port: 0x20, count: 1, isIn: false, rax: 0x20),
           .io(port: 0x80, count: 1, isIn: true), .instruction(.wbinvdOrWBNOINVD),
@@ -253,7 +277,11 @@ import VMX
           Issue.record("seed \(seed), step \(step): \(request)")
           return
         }
-        for entry in guest.entries where entry.event == 0x8000_0202 { #expect(!entry.waitsForNMIWindow) }
+        for entry in guest.entries where entry.event == 0x8000_0202 {
+          injectedNMIs += 1
+          #expect(injectedNMIs < requestedNMIs || !entry.waitsForNMIWindow)
+        }
+        #expect(injectedNMIs <= requestedNMIs)
         let last = try #require(guest.entries.last)
         let pending = guest.machine.bus.interruptPending
         #expect(last.waitsForInterruptWindow == pending, "seed \(seed), step \(step)")

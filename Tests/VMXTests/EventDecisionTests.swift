@@ -168,6 +168,21 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
     #expect(both.needsInterruptWindow == !both.takesExternalInterrupt)
   }
 
+  @Test("F6 a second NMI waits for the first, behind it", arguments: Blocking.allCases)
+  func secondNMI(_ blocking: Blocking) {
+    var pending = PendingEvents()
+    (pending.nmi, pending.secondNMI) = (true, true)
+    let first = EventDecision(
+      pending: pending, interruptibility: blocking.interruptibility, externalInterruptRequested: false)
+    let acceptsNMI = blocking.interruptibility.acceptsNMI
+    #expect(first.injection == (acceptsNMI ? .nmi : nil) && first.needsNMIWindow)
+    #expect(first.remaining.nmi && first.remaining.secondNMI == !acceptsNMI)
+    if !acceptsNMI { return }
+    let second = EventDecision(
+      pending: first.remaining, interruptibility: blocking.interruptibility, externalInterruptRequested: false)
+    #expect(second.injection == .nmi && second.remaining.isEmpty && !second.needsNMIWindow)
+  }
+
   @Test("F6 without an event nothing goes in and nothing is waited for", arguments: Blocking.allCases)
   func nothing(_ blocking: Blocking) {
     let decision = decide(blocking)
@@ -190,8 +205,10 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
               (decision.injection?.type == .externalInterrupt ? 1 : 0)
               + (decision.remaining.interrupted?.type == .externalInterrupt ? 1 : 0)
             #expect(interruptsBefore == interruptsAfter)
-            let nmisBefore = nmi || first?.type == .nmi
-            let nmisAfter = decision.injection == .nmi || decision.remaining.nmi
+            let nmisBefore = (nmi ? 1 : 0) + (first?.type == .nmi ? 1 : 0)
+            let nmisAfter =
+              (decision.injection == .nmi ? 1 : 0) + (decision.remaining.nmi ? 1 : 0)
+              + (decision.remaining.secondNMI ? 1 : 0)
             #expect(nmisBefore == nmisAfter)
             #expect(!requested || decision.takesExternalInterrupt || decision.needsInterruptWindow)
             #expect(!decision.takesExternalInterrupt || decision.injection == nil)

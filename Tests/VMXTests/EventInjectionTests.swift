@@ -158,6 +158,20 @@ import VMCS
     #expect(fixture.contents(.guestInterruptibilityState).blockingByNMI == expected)
   }
 
+  @Test(
+    "F6 a fault that is raised saves RFLAGS with RF set, every other exception as the guest has it", arguments: 0...31)
+  func resumeFlag(vector: Int) throws {
+    let fixture = try VCPUFixture()
+    for old in [0x2, 0x1_0002] as [UInt64] {
+      var vcpu = fixture.makeLoadedVCPU()
+      fixture.set(.guestRFLAGS, RFLAGS(rawValue: old))
+      vcpu.raise(Event(vector: UInt8(vector), type: .hardwareException))
+      // Debug exceptions, breakpoint, overflow, double fault and machine check are no faults.
+      let isFault = ![1, 3, 4, 8, 18].contains(vector)
+      #expect(fixture.contents(.guestRFLAGS).rawValue == (isFault ? old | 0x1_0000 : old))
+    }
+  }
+
   @Test("C4 raising and injecting events never loads or clears the VMCS")
   func noLoads() throws {
     let fixture = try VCPUFixture()
@@ -183,9 +197,9 @@ import VMCS
     exit.idtVectoringErrorCode = 0
     fixture.processor.script = [exit]
     _ = vcpu.run(eptGeneration: 0)
-    fixture.processor.clearTrace()
     vcpu.keepInterruptedEvent()
     vcpu.raise(.generalProtection)
+    fixture.processor.clearTrace()
     let preparation = vcpu.prepareEvents(externalInterruptRequested: true)
     #expect(preparation == .tripleFault && fixture.processor.trace.vmwrites.isEmpty)
   }

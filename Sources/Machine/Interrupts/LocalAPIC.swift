@@ -67,11 +67,15 @@ public struct LocalAPIC: ~Copyable {
   ///   - id: the initial APIC ID; below 255 to be usable in xAPIC mode.
   ///   - isBootstrapProcessor: bit 8 of IA32_APIC_BASE.
   ///   - physicalAddressWidth: MAXPHYADDR of the guest, 36 to 52.
-  public init(page: UnsafeMutableRawPointer, id: UInt32, isBootstrapProcessor: Bool, physicalAddressWidth: UInt8) {
+  ///   - hasX2APICMode: whether the guest's CPUID says that there is an x2APIC mode; EXTD is reserved if not.
+  public init(
+    page: UnsafeMutableRawPointer, id: UInt32, isBootstrapProcessor: Bool, physicalAddressWidth: UInt8,
+    hasX2APICMode: Bool = true
+  ) {
     self.page = page
     self.id = id
     base = 0xFEE0_0000 | 1 << 11 | (isBootstrapProcessor ? 1 << 8 : 0)
-    reservedBaseBits = ~0 << UInt64(physicalAddressWidth & 63) | 0x2FF
+    reservedBaseBits = ~0 << UInt64(physicalAddressWidth & 63) | 0x2FF | (hasX2APICMode ? 0 : 1 << 10)
     page.initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
     reset()
   }

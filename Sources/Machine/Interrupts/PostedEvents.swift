@@ -4,7 +4,7 @@ public struct PostedEvents: Equatable, Sendable {
   /// One event.
   @frozen
   public enum Event: Hashable, Sendable {
-    /// A non-maskable interrupt.
+    /// A non-maskable interrupt; of those that have not been taken, the third and all after it are ignored.
     case nmi
     /// An INIT; it undoes a SIPI that was posted before it and has not been taken.
     case initialize
@@ -16,8 +16,8 @@ public struct PostedEvents: Equatable, Sendable {
 
   /// The word of the descriptor.
   ///
-  /// Bit 0: level-triggered interrupts are posted, too. Bits 1 to 4: NMI, INIT, SIPI, ExtINT. Bits 15:8: the vector of
-  /// the SIPI.
+  /// Bit 0: level-triggered interrupts are posted, too. Bits 1 to 4: NMI, INIT, SIPI, ExtINT. Bit 5: a
+  /// second NMI. Bits 15:8: the vector of the SIPI.
   @usableFromInline let rawValue: UInt64
 
   @usableFromInline
@@ -28,6 +28,7 @@ public struct PostedEvents: Equatable, Sendable {
   static var initializeBit: UInt64 { 1 << 2 }
   static var startUpBit: UInt64 { 1 << 3 }
   static var extINTBit: UInt64 { 1 << 4 }
+  static var secondNMIBit: UInt64 { 1 << 5 }
   private static var startUpBits: UInt64 { startUpBit | 0xFF00 }
 
   /// Whether there is none.
@@ -35,6 +36,8 @@ public struct PostedEvents: Equatable, Sendable {
   public var isEmpty: Bool { rawValue & ~Self.levelRequestsBit == 0 }
   /// An NMI.
   public var nmi: Bool { rawValue & Self.nmiBit != 0 }
+  /// A second NMI; there is a first one.
+  public var secondNMI: Bool { rawValue & Self.secondNMIBit != 0 }
   /// An INIT; it comes before a SIPI that is there, too.
   public var initialize: Bool { rawValue & Self.initializeBit != 0 }
   /// The vector of a SIPI.
@@ -49,7 +52,7 @@ public struct PostedEvents: Equatable, Sendable {
   /// The events with one more, which comes after them.
   func adding(_ event: Event) -> PostedEvents {
     switch event {
-    case .nmi: return PostedEvents(rawValue: rawValue | Self.nmiBit)
+    case .nmi: return PostedEvents(rawValue: rawValue | (nmi ? Self.secondNMIBit : Self.nmiBit))
     case .initialize: return PostedEvents(rawValue: rawValue & ~Self.startUpBits | Self.initializeBit)
     case .startUp(let vector):
       guard startUp == nil else { return self }

@@ -4,12 +4,14 @@ import VMX
 
 /// Runs `body` on a local APIC after power-up.
 func withLocalAPIC(
-  id: UInt32 = 0, isBootstrapProcessor: Bool = true, _ body: (inout LocalAPIC, UnsafeMutableRawPointer) throws -> Void
+  id: UInt32 = 0, isBootstrapProcessor: Bool = true, hasX2APICMode: Bool = true,
+  _ body: (inout LocalAPIC, UnsafeMutableRawPointer) throws -> Void
 ) rethrows {
   let page = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
   defer { page.deallocate() }
   var apic = LocalAPIC(
-    page: page, id: id, isBootstrapProcessor: isBootstrapProcessor, physicalAddressWidth: 39)
+    page: page, id: id, isBootstrapProcessor: isBootstrapProcessor, physicalAddressWidth: 39,
+    hasX2APICMode: hasX2APICMode)
   try body(&apic, page)
 }
 

@@ -34,6 +34,19 @@ private let modes: [LocalAPICMode] = [.disabled, .xAPIC, .x2APIC]
     }
   }
 
+  @Test(arguments: transitions)
+  func `without x2APIC mode, EXTD is reserved`(from: LocalAPICMode, to: UInt64, isLegal: Bool) {
+    if from == .x2APIC { return }
+    withLocalAPIC(hasX2APICMode: false) { apic, _ in
+      if from == .disabled { #expect(apic.writeMSR(0x1B, apicBase(from), at: 0) == .baseChanged) }
+      let old = apic.base
+      let new = 0xFEE0_0100 | to << 10
+      let isLegal = isLegal && to & 1 == 0
+      #expect(apic.writeMSR(0x1B, new, at: 0) == (isLegal ? (new == old ? .none : .baseChanged) : .generalProtection))
+      #expect(apic.base == (isLegal ? new : old))
+    }
+  }
+
   @Test(arguments: modes)
   func `reserved bits of IA32_APIC_BASE`(mode: LocalAPICMode) {
     for bit in UInt64(0)..<64 where bit != 10 && bit != 11 {

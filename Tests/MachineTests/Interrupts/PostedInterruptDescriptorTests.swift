@@ -76,7 +76,7 @@ import Testing
     [(posted: [PostedEvents.Event], kicks: [Bool], nmi: Bool, initialize: Bool, startUp: UInt8?)] =
       [
         ([.nmi], [true], true, false, nil),
-        ([.nmi, .nmi], [true, false], true, false, nil),
+        ([.nmi, .nmi], [true, false], true, false, nil), ([.nmi, .nmi, .nmi], [true, false, false], true, false, nil),
         ([.initialize, .startUp(vector: 9), .startUp(vector: 9)], [true, false, false], false, true, 9),
         ([.startUp(vector: 9), .startUp(vector: 7)], [true, false], false, false, 9),
         // A processor that is not waiting for a SIPI loses the first one.
@@ -93,6 +93,7 @@ import Testing
         for (event, kick) in zip(row.posted, row.kicks) { #expect(descriptor.post(event) == kick) }
         let events = descriptor.drain(into: &apic)
         #expect(events.nmi == row.nmi)
+        #expect(events.secondNMI == (row.posted.filter { $0 == .nmi }.count > 1))
         #expect(events.initialize == row.initialize)
         #expect(events.startUp == row.startUp)
         #expect(events.extINT == false)
