@@ -96,7 +96,9 @@ private struct LoadedGuest: ~Copyable {
   /// Whether #GP(0) has been raised, with RFLAGS.RF for the handler, and nothing else has happened.
   mutating func isGeneralProtection() -> Bool {
     let writes = fixture.processor.trace.vmwrites
-    guard writes.map(\.field) == [VMCSField.guestRFLAGS.encoding], fixture.contents(.guestRFLAGS).rf, vcpu.needsEventPreparation else { return false }
+    guard writes.map(\.field) == [VMCSField.guestRFLAGS.encoding], fixture.contents(.guestRFLAGS).rf,
+      vcpu.needsEventPreparation
+    else { return false }
     _ = vcpu.prepareEvents(externalInterruptRequested: false)
     let isProtected = fixture.contents(.guestCR0).pe
     return fixture.contents(.vmEntryInterruptionInformation).rawValue == (isProtected ? 0x8000_0B0D : 0x8000_030D)
