@@ -12,6 +12,8 @@ public enum HostRequest: Sendable {
   case deviceDeadlineChanged
   /// The guest has sent bytes, and the host had taken all before.
   case output
+  /// The guest's serial port has room for bytes that the host keeps for it.
+  case input
   /// Other processors have something to look at: `VirtualProcessor.takeKicks()` says which.
   case kick
   /// The guest's processor is halted until an interrupt comes.

@@ -92,6 +92,14 @@ struct GuestTests {
     #expect(status == 0 && output.contains("PASS\n"), "\(output)")
   }
 
+  @Test("What is typed while the host is busy with output reaches a guest that only COM1 interrupts, all of it")
+  func input() throws {
+    let typed = String(repeating: "x", count: 3000)
+    let (status, output) = try scratch.shell(
+      command("input-while-output", "--expect 'a while' --send \(typed) --expect PASS"))
+    #expect(status == 0, "\(output)")
+  }
+
   @Test(
     "Whatever a guest does, --time-limit stops it: with a report of each processor, and memory as it was",
     arguments: [

@@ -293,6 +293,19 @@ enum Disposition: Equatable, Sendable {
     #expect(guest.vcpu.register(.rip) == 0xFFF2)
   }
 
+  @Test("The host is told when the serial port has room for bytes that it keeps, and only then", arguments: [true, false])
+  func inputRequests(isWaiting: Bool) throws {
+    let guest = try GuestOnModel()
+    while guest.machine.bus.receive(0x41, at: 0) {}
+    guest.machine.bus.isInputWaiting = isWaiting
+    let line = guest.run(.io(port: 0x3FD, count: 1, isIn: true))
+    #expect(line.isEnd)
+    let request = guest.run(.io(port: 0x3F8, count: 1, isIn: true))
+    let isInput = if case .input = request { true } else { false }
+    #expect(isInput == isWaiting)
+    #expect(guest.vcpu.register(.rax) & 0xFF == 0x41 && guest.vcpu.register(.rip) == 0xFFF2)
+  }
+
   @Test(
     "The start state of Linux passes every check of a VM entry",
     arguments: ["Sandy Bridge", "Haswell", "Skylake-X", "everything"])

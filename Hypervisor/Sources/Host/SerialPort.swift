@@ -28,8 +28,8 @@ package struct SerialPort: ~Copyable {
   /// Which of the UART's interrupts are enabled.
   package func setInterruptEnable(_ bits: UInt8) { cvmx_out8(base + 1, bits) }
 
-  /// Reads the interrupt identification, which also quiets a transmitter interrupt.
-  package func acknowledgeInterrupt() -> UInt8 { cvmx_in8(base + 2) }
+  /// Whether an interrupt that is enabled is pending; a transmitter interrupt is not any more afterwards.
+  package var hasInterrupt: Bool { cvmx_in8(base + 2) & 1 == 0 }
 
   /// Whether a received byte waits.
   package var hasInput: Bool { cvmx_in8(base + 5) & 0x01 != 0 }

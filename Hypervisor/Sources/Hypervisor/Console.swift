@@ -18,12 +18,16 @@ struct Console: ~Copyable {
 
   /// Moves what can be moved now, both ways.
   mutating func pump(_ machine: inout VirtualMachine, at now: MachineTime) {
-    receive()
-    while count > 0, machine.bus.receive(waiting[first], at: now) {
-      first = (first + 1) % waiting.count
-      count -= 1
-    }
-    transmit(&machine, at: now)
+    // The port interrupts by an edge: unless its line falls, nothing tells of what comes next.
+    repeat {
+      receive()
+      while count > 0, machine.bus.receive(waiting[first], at: now) {
+        first = (first + 1) % waiting.count
+        count -= 1
+      }
+      transmit(&machine, at: now)
+    } while port.hasInterrupt
+    machine.bus.isInputWaiting = count > 0
   }
 
   /// What came in for the guest and finds no room here is lost, as on a serial line without flow control.
@@ -54,7 +58,4 @@ struct Console: ~Copyable {
   mutating func flush(_ machine: inout VirtualMachine, at now: MachineTime) {
     while machine.bus.hasTransmitted { transmit(&machine, at: now) }
   }
-
-  /// Quiets the UART's interrupt.
-  func acknowledgeInterrupt() { _ = port.acknowledgeInterrupt() }
 }

@@ -39,7 +39,7 @@ func run<P: VMXProcessor>(
       timer.arm(for: .max)
       // It may have fired before that.
       cvmx_sti_nop_cli()
-    case .preemptionTimer, .deviceDeadlineChanged, .output, .stopped: break
+    case .preemptionTimer, .deviceDeadlineChanged, .output, .input, .stopped: break
     }
     // What comes after this ends the next stay in the guest, or halt, at once: nothing that it was for is overlooked.
     vcpu.beginAfterHostNMI()

@@ -28,10 +28,15 @@ public struct IOBus: ~Copyable {
   public private(set) var nextDeadline = MachineTime.max
 
   /// Whether an access, or time, may have changed what the host or the local APICs have to know: `request`,
-  /// `nextDeadline`, `hasTransmitted`, `hasMessages`, `interruptPending`.
+  /// `nextDeadline`, `hasTransmitted`, `hasRoomForInput`, `hasMessages`, `interruptPending`.
   ///
   /// Kept, so that most accesses need no look at any of them; who has looked at all sets it to false.
   public var hasNews = true
+
+  /// Whether the host keeps bytes for the guest that the serial port has had no room for.
+  ///
+  /// The host keeps it up to date.
+  public var isInputWaiting = false
 
   /// What the guest has asked of the machine.
   ///
@@ -243,6 +248,9 @@ public struct IOBus: ~Copyable {
     return true
   }
 
+  /// Whether ``receive(_:at:)`` takes a byte.
+  public var hasRoomForInput: Bool { serial.hasRoom }
+
   /// Whether the guest has sent something.
   @inlinable
   public var hasTransmitted: Bool { serial.hasTransmitted }
@@ -430,6 +438,7 @@ public struct IOBus: ~Copyable {
     let value = serial.read(offset: offset, at: now)
     // RBR, IIR, MSR, and LSR with an error, change by being read.
     if offset == 0 || offset == 2 || offset == 6 || value & 0x02 != 0 { serialChanged() }
+    if offset == 0 && isInputWaiting { hasNews = true }
     return value
   }
 

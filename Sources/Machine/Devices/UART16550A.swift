@@ -110,12 +110,15 @@ public struct UART16550A: ~Copyable {
 
   // MARK: The host's side
 
+  /// Whether ``receive(_:at:)`` takes a byte.
+  public var hasRoom: Bool { !isLoopback && receiver.count < capacity }
+
   /// Takes a byte from the line.
   ///
   /// - Returns: false, and nothing has happened, when there is no room for it or the line is cut off by loopback; the
   ///   host keeps the byte.
   public mutating func receive(_ byte: UInt8, at time: MachineTime) -> Bool {
-    guard !isLoopback, receiver.count < capacity else { return false }
+    guard hasRoom else { return false }
     receiver.append(byte & wordMask)
     restartTimeout(at: time)
     return true
