@@ -293,7 +293,8 @@ enum Disposition: Equatable, Sendable {
     #expect(guest.vcpu.register(.rip) == 0xFFF2)
   }
 
-  @Test("The host is told when the serial port has room for bytes that it keeps, and only then", arguments: [true, false])
+  @Test(
+    "The host is told when the serial port has room for bytes that it keeps, and only then", arguments: [true, false])
   func inputRequests(isWaiting: Bool) throws {
     let guest = try GuestOnModel()
     while guest.machine.bus.receive(0x41, at: 0) {}
