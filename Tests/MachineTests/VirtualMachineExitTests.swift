@@ -72,6 +72,11 @@ enum Disposition: Equatable, Sendable {
     return exit
   }
 
+  @Test("What all processors share fits the page that the hypervisor has for it")
+  func sizes() {
+    #expect(MemoryLayout<VirtualMachine>.size <= PagePool.pageSize)
+  }
+
   @Test("F4 every exit is either handled whole or handed on whole", arguments: 0..<80 as Range<UInt16>)
   func everyReason(_ number: UInt16) throws {
     let guest = try GuestOnModel()
