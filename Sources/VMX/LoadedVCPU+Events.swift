@@ -21,6 +21,7 @@ extension LoadedVCPU {
   /// RIP stays at the instruction, for which the processor saves it.
   /// A fault saves RFLAGS with RF set (SDM, "Instruction-Breakpoint Exception Condition"); the entry that injects it saves
   /// RFLAGS as the guest has it.
+  @inline(never)
   public mutating func raise(_ exception: Event) {
     state.events.exception = exception
     if exception.isFault { vmcs[.guestRFLAGS].rf = true }

@@ -18,26 +18,33 @@ struct Console: ~Copyable {
 
   /// Moves what can be moved now, both ways.
   mutating func pump(_ machine: inout VirtualMachine, at now: MachineTime) {
-    // The port interrupts by an edge: unless its line falls, nothing tells of what comes next.
+    // The port interrupts by an edge: unless its line falls, nothing tells of what comes next. Where nothing was to be
+    // done, it was low.
+    var isBusy = machine.isOutputDraining
     repeat {
-      receive()
+      if receive() { isBusy = true }
       while count > 0, machine.bus.receive(waiting[first], at: now) {
         first = (first + 1) % waiting.count
         count -= 1
       }
       transmit(&machine, at: now)
-    } while port.hasInterrupt
+    } while (isBusy || machine.isOutputDraining) && port.hasInterrupt
     machine.bus.isInputWaiting = count > 0
   }
 
-  /// What came in for the guest and finds no room here is lost, as on a serial line without flow control.
-  private mutating func receive() {
+  /// Takes what came in for the guest; whether there was anything.
+  ///
+  /// What finds no room here is lost, as on a serial line without flow control.
+  private mutating func receive() -> Bool {
+    var hasReceived = false
     while port.hasInput {
+      hasReceived = true
       let byte = port.receive()
       if count == waiting.count { continue }
       waiting[(first + count) % waiting.count] = byte
       count += 1
     }
+    return hasReceived
   }
 
   private mutating func transmit(_ machine: inout VirtualMachine, at now: MachineTime) {
