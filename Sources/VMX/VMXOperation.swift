@@ -37,6 +37,7 @@ public struct VMXOperation<P: VMXProcessor>: ~Copyable {
   /// No VMCS is loaded on the processor any more.
   ///
   /// Panics if VMXOFF fails.
+  @inline(never)
   public consuming func leave() {
     processor.requireSuccess(processor.vmxoff(), of: "VMXOFF")
     var cr4 = CR4(rawValue: processor.cr4)
