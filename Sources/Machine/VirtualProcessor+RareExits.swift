@@ -19,7 +19,10 @@ extension VirtualProcessor {
       return .stopped(.entryFailure(reason, qualification: qualification))
     case .entryInstructionFailed(let error): return .stopped(.entryInstructionFailed(error))
     case .taskSwitch(let access): return emulateTaskSwitch(access, &vcpu)
-    case .exception(let information): vcpu.reflect(information)
+    case .exception(let information):
+      vcpu.reflect(information)
+      // Its delivery may exit before the VMX-preemption timer does, and so on without end.
+      if vcpu.hostNMI.hasCome { return .preemptionTimer }
     case .hostNMI: return .nmi
     case .hostMachineCheck: return .stopped(.unsupported("the host had a machine check while the guest ran"))
     case .initSignal: return .stopped(.unsupported("the host's processor got an INIT signal"))
@@ -45,7 +48,7 @@ extension VirtualProcessor {
     do throws(MemoryFault) {
       try vcpu.emulateTaskSwitch(
         access, memory: machine.pointee.memory, physicalAddressWidth: cpuid.physicalAddressWidth)
-      return nil
+      return vcpu.hostNMI.hasCome ? .preemptionTimer : nil
     } catch {
       guard case .missingMemory(let address, let isWrite) = error else { return nil }
       return .stopped(.missingMemory(at: address, isWrite: isWrite))

@@ -111,6 +111,10 @@ struct VCPUState<P: VMXProcessor> {
   /// The controls that make the guest exit as soon as it can take an event.
   static var windows: PrimaryProcessorBasedVMExecutionControls { [.interruptWindowExiting, .nmiWindowExiting] }
 
+  /// The exceptions that make the guest exit: machine checks are the host's, and the delivery of a debug exception or an
+  /// alignment check can cause the next, without end and without an instruction between (CVE-2015-8104, CVE-2015-5307).
+  static var exceptions: ExceptionBitmap { [.machineCheck, .debugException, .alignmentCheck] }
+
   /// Writes the control fields, in the order of SDM Appendix B, each only if it exists with these controls.
   func writeControls(to vmcs: borrowing CurrentVMCS<P>) {
     let controls = settings.controls
@@ -123,7 +127,7 @@ struct VCPUState<P: VMXProcessor> {
     vmcs[.msrBitmapsAddress] = msrBitmaps.address
     vmcs[.tscOffset] = settings.tscOffset
     vmcs[.eptPointer] = settings.eptPointer
-    vmcs[.exceptionBitmap] = ExceptionBitmap(rawValue: 1 << UInt32(ExceptionVector.machineCheck.rawValue))
+    vmcs[.exceptionBitmap] = Self.exceptions
     vmcs[.pageFaultErrorCodeMask] = PageFaultErrorCode(rawValue: 0)
     vmcs[.pageFaultErrorCodeMatch] = PageFaultErrorCode(rawValue: 0)
     vmcs[.cr3TargetCount] = 0

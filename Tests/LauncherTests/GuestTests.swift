@@ -108,6 +108,7 @@ struct GuestTests {
       ("halt-enabled", 1, ["0, which is halted"]),
       ("halt-enabled", 2, ["0, which is halted", "1, which waits for a SIPI"]),
       ("nmi-loop", 1, ["0, which executes instructions; NMIs are blocked; an NMI waits"]),
+      ("debug-loop", 1, ["0, which executes instructions"]),
     ])
   func timeLimit(guest: String, processors: Int, states: [String]) throws {
     let (status, output) = try scratch.shell(
