@@ -35,9 +35,18 @@ struct Accesses: Equatable, CustomStringConvertible {
 
   var description: String { "\(Self.text(vmreads)) / \(Self.text(vmwrites))" }
 
+  /// Whether these are no more than `limit`, to the hundredth: of two runs of which one has a thousand events more, that
+  /// may have an interrupt of the host's more, too.
+  func isWithin(_ limit: Accesses) -> Bool {
+    Self.hundredths(vmreads) <= Self.hundredths(limit.vmreads)
+      && Self.hundredths(vmwrites) <= Self.hundredths(limit.vmwrites)
+  }
+
+  private static func hundredths(_ value: Double) -> Int { Int((value * 100).rounded()) }
+
   /// As a whole number where it is one, and else to the hundredth.
   private static func text(_ value: Double) -> String {
-    let hundredths = Int((value * 100).rounded())
+    let hundredths = hundredths(value)
     let rest = hundredths % 100
     return "\(hundredths / 100)" + (rest == 0 ? "" : rest < 10 ? ".0\(rest)" : ".\(rest)")
   }

@@ -25,10 +25,7 @@ extension EventMeasurement.Result {
   var isWithinLimits: Bool? {
     guard event.limit != nil || event.accessLimit != nil else { return nil }
     if let limit = event.limit, ticks.mode > limit { return false }
-    if let limit = event.accessLimit {
-      return accesses.vmreads <= limit.vmreads && accesses.vmwrites <= limit.vmwrites
-    }
-    return true
+    return event.accessLimit.map(accesses.isWithin) ?? true
   }
 }
 

@@ -49,6 +49,7 @@ struct BenchmarkTests {
     "A limit counts for instructions and for accesses",
     arguments: [
       (150, 4.0, 1.0, true), (151, 4, 1, false), (150, 5, 1, false), (150, 4, 2, false), (0, 0, 0, true),
+      (150, 4.004, 1.004, true), (150, 4.006, 1, false), (150, 4, 1.006, false),
     ] as [(Int, Double, Double, Bool)])
   func limits(mode: Int, vmreads: Double, vmwrites: Double, isWithin: Bool) {
     let event = Event(
