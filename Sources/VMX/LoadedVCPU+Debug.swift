@@ -94,10 +94,7 @@ extension LoadedVCPU {
   /// instruction breakpoint that was there when it began is not met again (SDM, "Resume Flag").
   public mutating func pauseRepetition() {
     endInterruptShadow()
-    guard hasBreakpoints else { return }
-    var flags = vmcs[.guestRFLAGS]
-    flags.rf = true
-    vmcs[.guestRFLAGS] = flags
+    if hasBreakpoints { vmcs[.guestRFLAGS].rf = true }
   }
 
   // MARK: What they share

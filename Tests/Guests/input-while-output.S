@@ -6,23 +6,8 @@
 
 guest:
   call set_up
-  lea idt(%rip), %rdi
-  lea received(%rip), %rax
-  mov %ax, 16 * LINE_4(%rdi)
-  shr $16, %rax
-  mov %ax, 16 * LINE_4 + 6(%rdi)
-  mov $0x11, %al                // ICW1 to ICW4, and line 4 alone
-  out %al, $0x20
-  mov $LINE_4 - 4, %al
-  out %al, $0x21
-  mov $4, %al
-  out %al, $0x21
-  mov $1, %al
-  out %al, $0x21
-  mov $0xEF, %al
-  out %al, $0x21
-  mov $0xFF, %al
-  out %al, $0xA1
+  HANDLE LINE_4, received
+  START_8259 (LINE_4 - 4), 0xEF   // line 4 alone
   mov $0x3FC, %edx
   mov $0x0B, %al
   out %al, %dx

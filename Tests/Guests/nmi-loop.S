@@ -2,11 +2,7 @@
 #include "guest.inc"
 guest:
   call set_up
-  lea idt(%rip), %rdi
-  lea handler(%rip), %rax
-  mov %ax, 16 * 2(%rdi)
-  shr $16, %rax
-  mov %ax, 16 * 2 + 6(%rdi)
+  HANDLE 2, handler
   mov $0x1B, %ecx               // x2APIC mode
   rdmsr
   or $0xC00, %eax

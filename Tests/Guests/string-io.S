@@ -10,16 +10,7 @@ guest:
   call set_up
   call allow_user_mode
   // Page 0: RAM. 1: the next RAM page. 2: not present. 3: RAM, read-only. 4: RAM, supervisor.
-  mov %cr3, %rax
-  and $-0x1000, %rax
-  mov (%rax), %rax
-  and $-0x1000, %rax
-  lea directory(%rip), %rbx
-  lea 7(%rbx), %rcx
-  mov %rcx, 32(%rax)
-  lea table(%rip), %rcx
-  lea 7(%rcx), %rdx
-  mov %rdx, (%rbx)
+  MAP_TABLE
   lea pages(%rip), %rbx
   lea 7(%rbx), %rdx
   mov %rdx, (%rcx)

@@ -7,27 +7,9 @@
 
 guest:
   call set_up
-  lea idt(%rip), %rdi
-  lea of_8254(%rip), %rax
-  mov %ax, 16 * LINE_0(%rdi)
-  shr $16, %rax
-  mov %ax, 16 * LINE_0 + 6(%rdi)
-  lea of_timer(%rip), %rax
-  mov %ax, 16 * TIMER(%rdi)
-  shr $16, %rax
-  mov %ax, 16 * TIMER + 6(%rdi)
-  mov $0x11, %al                // ICW1 to ICW4, and line 0 alone
-  out %al, $0x20
-  mov $LINE_0, %al
-  out %al, $0x21
-  mov $4, %al
-  out %al, $0x21
-  mov $1, %al
-  out %al, $0x21
-  mov $0xFE, %al
-  out %al, $0x21
-  mov $0xFF, %al
-  out %al, $0xA1
+  HANDLE LINE_0, of_8254
+  HANDLE TIMER, of_timer
+  START_8259 LINE_0, 0xFE         // line 0 alone
   mov $0x1B, %ecx               // x2APIC mode
   rdmsr
   or $0xC00, %eax

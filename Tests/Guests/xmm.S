@@ -213,16 +213,7 @@ guest:
   jmp finish
 
 map_window:
-  mov %cr3, %rax
-  and $-0x1000, %rax
-  mov (%rax), %rax
-  and $-0x1000, %rax
-  lea directory(%rip), %rbx
-  lea 7(%rbx), %rcx
-  mov %rcx, 32(%rax)
-  lea table(%rip), %rcx
-  lea 7(%rcx), %rdx
-  mov %rdx, (%rbx)
+  MAP_TABLE
   lea page(%rip), %rbx
   lea 7(%rbx), %rdx
   mov %rdx, (%rcx)
