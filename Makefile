@@ -149,10 +149,12 @@ LOAD ?= 60
 FREQUENCY ?= 25000000
 # All machines, 144, or pairs: 39, such that any two things in which they differ meet in one of them.
 COVER ?= all
+# Machines at a time: as many as there are cores to spare, for a machine keeps one busy.
+JOBS ?= 1
 MATRIX := build/matrix
 
 .PHONY: test-matrix
-test-matrix: packages build image guest ## Load Debian's kernel on many kinds of machine, for hours: MODELS=… CPUS=… LOAD=…
+test-matrix: packages build image guest ## Load Debian's kernel on many kinds of machine, for hours: MODELS=… CPUS=… JOBS=…
 	@$(call install,$(GUEST_PACKAGES))
 	@mkdir -p $(MATRIX)/root/bin
 	@$(CLANG) -target x86_64-unknown-linux-gnu -c Benchmarks/Boot/ticks.S -o $(MATRIX)/ticks.o
@@ -162,7 +164,7 @@ test-matrix: packages build image guest ## Load Debian's kernel on many kinds of
 	@cd $(MATRIX)/root && { cat ../../guest/initrd.img; \
 	  find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio -0 -o -H newc -R 0:0 --quiet; } > ../initrd.img
 	@MODELS="$(MODELS)" CPUS="$(CPUS)" MODES="$(MODES)" CONTROLS="$(CONTROLS)" COVER=$(COVER) \
-	  LOAD=$(LOAD) FREQUENCY=$(FREQUENCY) Tests/Matrix/run $(SKEP) $(GUEST)/vmlinuz $(MATRIX)/initrd.img $(MATRIX)/logs
+	  LOAD=$(LOAD) FREQUENCY=$(FREQUENCY) JOBS=$(JOBS) Tests/Matrix/run $(SKEP) $(GUEST)/vmlinuz $(MATRIX)/initrd.img $(MATRIX)/logs
 
 .PHONY: benchmark
 benchmark: packages build image guest ## Measure what a guest's events, its boot and explaining dumps cost
