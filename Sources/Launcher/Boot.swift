@@ -17,6 +17,12 @@ public struct Boot: Sendable {
   /// The amounts of guest memory that the emulator has room for beside Skep itself.
   public static let memoryBounds = MemorySize.mebibytes(16)...MemorySize.mebibytes(1920)
 
+  /// What the amount of guest memory is a multiple of: the hypervisor maps large pages.
+  public static let memoryGranularity = MemorySize.mebibytes(2)
+
+  /// The most memory that the emulated machine can have.
+  static let mostMachineMemory = MemorySize.mebibytes(2048)
+
   /// The numbers of processors that a guest can have.
   public static let processorBounds = 1...8
 
@@ -74,6 +80,13 @@ public struct Boot: Sendable {
         "--cpus \(processorCount) is out of range",
         remedy: "Give between \(Self.processorBounds.lowerBound) and \(Self.processorBounds.upperBound).")
     }
+    guard memory.bytes % Self.memoryGranularity.bytes == 0 else {
+      let less = memory.bytes - memory.bytes % Self.memoryGranularity.bytes
+      let more = less + Self.memoryGranularity.bytes
+      throw LaunchProblem(
+        "--memory \(memory) (\(memory.bytes) bytes) is no multiple of \(Self.memoryGranularity)",
+        remedy: "Give \(MemorySize(bytes: less)) or \(MemorySize(bytes: more)).")
+    }
     self.method = method
     self.kernel = kernel
     self.initrd = initrd
@@ -85,6 +98,7 @@ public struct Boot: Sendable {
     self.mapsOnDemand = mapsOnDemand
     self.drill = drill
     try checkPlacement()
+    try checkMachineMemory()
   }
 
   /// Has the kernel started once more, with this command line; throws if that cannot be.
@@ -130,11 +144,26 @@ public struct Boot: Sendable {
     if let message { throw LaunchProblem("\(kernel.path): \(message)") }
   }
 
+  private func checkMachineMemory() throws(LaunchProblem) {
+    guard machineMemory > Self.mostMachineMemory else { return }
+    throw LaunchProblem(
+      "--memory \(memory), the files (\(MemorySize(bytes: loadedBytes))) and Skep itself (\(Self.ownMemory)) "
+        + "do not fit into the emulator's \(Self.mostMachineMemory)",
+      remedy: "Give the guest less memory, or smaller files.")
+  }
+
+  /// What Skep itself takes of the machine's memory.
+  private static let ownMemory = MemorySize.mebibytes(64)
+
+  /// What the files take of it as GRUB loads them.
+  private var loadedBytes: UInt64 {
+    modules.reduce(kernel.size.bytes + (initrd?.size.bytes ?? 0)) { $0 + $1.file.size.bytes }
+  }
+
   /// The memory of the emulated machine: the guest's, the modules as GRUB loads them, and Skep itself.
   var machineMemory: MemorySize {
     guard case .hypervisor = method else { return .mebibytes(memory.roundedUpMebibytes) }
-    let modules = modules.reduce(kernel.size.bytes + (initrd?.size.bytes ?? 0)) { $0 + $1.file.size.bytes }
-    return .mebibytes(MemorySize(bytes: memory.bytes + modules).roundedUpMebibytes + 64)
+    return .mebibytes(MemorySize(bytes: memory.bytes + loadedBytes + Self.ownMemory.bytes).roundedUpMebibytes)
   }
 
   /// The files of the boot image, by their paths in it.

@@ -21,13 +21,22 @@ public struct BootImage: Sendable {
     (self.files, self.configuration) = (files, configuration)
   }
 
-  /// Writes the image to `path`, replacing a file there; leaves nothing behind if that fails.
+  /// Writes the image to `path`, replacing a file there; changes nothing if that fails or a signal ends it.
   public func write(to path: String) async throws {
+    let signals = try Signals()
+    let target = FilePath(path)
+    try target.checkWritable()
+    try checkRoom(for: target)
     let directory = try TemporaryDirectory()
     defer { directory.remove() }
-    try await write(to: FilePath(path), using: directory)
+    try await signals.interrupting {
+      let image = directory.file("image.iso")
+      try await write(to: image, using: directory)
+      try image.move(to: target)
+    }
   }
 
+  /// Writes the image to `path`, in `directory`.
   func write(to path: FilePath, using directory: TemporaryDirectory) async throws {
     guard access(Self.modules.appending("multiboot2.mod").string, R_OK) == 0 else {
       throw Tool.imageMaker.missing("GRUB for BIOS machines (\(Self.modules))")
@@ -41,10 +50,7 @@ public struct BootImage: Sendable {
         "--directory=\(Self.modules)", "--compress=no", "--fonts=", "--locales=", "--themes=",
         "--install-modules=multiboot multiboot2 linux iso9660 biosdisk normal", "--output=\(path)",
       ] + files.map { "\($0.0)=\(escaped($0.1))" }, using: directory)
-    guard status.isSuccess else {
-      unlink(path.string)
-      throw failure(path, status, output)
-    }
+    guard status.isSuccess else { throw failure(path, status, output) }
   }
 
   private func checkRoom(for path: FilePath) throws(LaunchProblem) {

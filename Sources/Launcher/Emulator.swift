@@ -18,8 +18,13 @@ public struct Emulator: Sendable {
   /// Instructions that make an emulated second: the guest's TSC runs at this frequency, in Hz; at least 1,000,000, as Bochs
   /// wants it.
   public var instructionsPerSecond: Int
-  /// The date and time at the start, in seconds since 1970; nil for the present.
+  /// The date and time at the start, in seconds since 1970, one that ``isStartTime(_:)``; nil for the present.
   public var startTime: Int?
+
+  /// Whether the machine can start at this time, in seconds since 1970.
+  ///
+  /// Bochs has 32 bits for it, and 1 and 2 are its names for the present in local time and UTC.
+  public static func isStartTime(_ seconds: Int) -> Bool { seconds == 0 || 3...Int(Int32.max) ~= seconds }
 
   /// Makes a machine; ``check()`` says whether there can be one.
   public init(

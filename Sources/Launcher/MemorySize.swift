@@ -1,5 +1,8 @@
 /// An amount of memory, as typed on the command line: bytes, or a number with K, M or G (powers of 1024).
 public struct MemorySize: Equatable, Comparable, Sendable, CustomStringConvertible {
+  /// By how many bits a letter behind a number shifts it.
+  private static let shifts: [Character: UInt64] = ["K": 10, "k": 10, "M": 20, "m": 20, "G": 30, "g": 30]
+
   /// The amount in bytes.
   public var bytes: UInt64
 
@@ -16,15 +19,15 @@ public struct MemorySize: Equatable, Comparable, Sendable, CustomStringConvertib
   /// Parses decimal digits with an optional K, M or G, in either case; nil for anything else or above 64 bits.
   public init?(_ text: String) {
     var digits = Substring(text)
-    var shift = 0
-    if let suffix = digits.last, let position = "KMG".firstIndex(of: Character(suffix.uppercased())) {
-      shift = 10 * ("KMG".distance(from: "KMG".startIndex, to: position) + 1)
+    var shift: UInt64 = 0
+    if let suffix = digits.last, let unit = Self.shifts[suffix] {
+      shift = unit
       digits.removeLast()
     }
     guard !digits.isEmpty, digits.allSatisfy({ $0.isASCII && $0.isNumber }), let number = UInt64(digits) else {
       return nil
     }
-    let scaled = number.multipliedReportingOverflow(by: 1 << UInt64(shift))
+    let scaled = number.multipliedReportingOverflow(by: 1 << shift)
     if scaled.overflow { return nil }
     bytes = scaled.partialValue
   }

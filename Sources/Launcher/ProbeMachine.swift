@@ -35,7 +35,14 @@ public struct ProbeMachine: Sendable {
   }
 
   /// Boots the image and gives all that the emulator writes to `listener`, until that returns false or the emulator ends.
+  ///
+  /// Signals that end a run, and the task's cancellation, end the emulator, remove its files and are thrown.
   public func run(_ listener: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool) async throws -> End {
+    let signals = try Signals()
+    return try await signals.interrupting { try await runUntilCancelled(listener) }
+  }
+
+  private func runUntilCancelled(_ listener: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool) async throws -> End {
     let directory = try TemporaryDirectory()
     defer { directory.remove() }
     try await BootImage(

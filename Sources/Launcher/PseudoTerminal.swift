@@ -45,11 +45,12 @@ final class PseudoTerminal: Sendable {
     try? slave.close()
   }
 
-  /// What the emulator has written and nobody has read yet; empty if there is nothing.
-  func read() -> [UInt8] {
+  /// What the emulator has written and nobody has read yet, about `limit` bytes at most; empty if there is nothing.
+  func read(atMost limit: Int = 1 << 16) -> [UInt8] {
     var result: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 4096)
-    while let count = try? buffer.withUnsafeMutableBytes({ try master.read(into: $0) }), count > 0 {
+    while result.count < limit, let count = try? buffer.withUnsafeMutableBytes({ try master.read(into: $0) }), count > 0
+    {
       result += buffer[..<count]
     }
     return result

@@ -63,6 +63,12 @@ public enum RunEnd: String, Equatable, Sendable, CaseIterable {
     }
   }
 
+  /// The status to exit with: that of a guest's last start, where the guest has asked for one.
+  func exitStatus(_ reports: [Report]) -> Int32 {
+    let statuses = reports.compactMap { if case .status(let status) = $0 { Int32(status) } else { nil } }
+    return (self == .exit ? statuses.last : nil) ?? status.rawValue
+  }
+
   /// The end in words, for the last line of progress.
   public var summary: String {
     switch self {

@@ -31,24 +31,21 @@ public struct Run: Sendable {
   public func execute() async throws -> Int32 {
     let progress = Progress()
     let signals = try Signals()
-    try await emulator.check()
+    if let log { try FilePath(log).checkWritable() }
     let directory = try TemporaryDirectory()
     defer { directory.remove() }
-    progress.step(
-      "Making the boot image: " + boot.files.map { "\($0.file.path) (\($0.file.size))" }.joined(separator: ", "))
-    do {
+    try await signals.interrupting {
+      try await emulator.check()
+      progress.step(
+        "Making the boot image: " + boot.files.map { "\($0.file.path) (\($0.file.size))" }.joined(separator: ", "))
       try await BootImage(boot).write(to: directory.file("boot.iso"), using: directory)
-    } catch {
-      // Ctrl-C at a terminal reaches the image maker too.
-      if signals.next() != nil { return ExitStatus.interrupted.rawValue }
-      throw error
     }
     progress.step(
       "Starting Bochs: \(boot.processorCount == 1 ? "" : "\(boot.processorCount) x ")\(emulator.model), \(boot.machineMemory)"
     )
     let session = try Session(script: script, limit: limit, progress: progress, signals: signals)
     let (cause, status) = try await start(session, in: directory)
-    try keepLog(of: directory)
+    keepLog(of: directory, progress)
     return try conclude(session, cause, status, progress, directory)
   }
 
@@ -90,9 +87,14 @@ public struct Run: Sendable {
     return log != nil
   }
 
-  private func keepLog(of directory: TemporaryDirectory) throws(LaunchProblem) {
+  /// A log that cannot be written is reported, but does not change how the guest has ended.
+  private func keepLog(of directory: TemporaryDirectory, _ progress: Progress) {
     guard let log else { return }
-    try FilePath(log).write(directory.file("bochs.log").tail(16 << 20))
+    do {
+      try FilePath(log).write(directory.file("bochs.log").tail(16 << 20))
+    } catch {
+      progress.plain("skep: \(error)")
+    }
   }
 
   /// Tells the user how the run ended.
@@ -100,6 +102,20 @@ public struct Run: Sendable {
     _ session: Session, _ cause: Session.Cause, _ status: TerminationStatus, _ progress: Progress,
     _ directory: TemporaryDirectory
   ) throws -> Int32 {
+    if let status = try conclude(session, cause, progress) { return status }
+    let log = directory.file("bochs.log").tail(16384)
+    var end = session.end
+    if end == nil, case .native = boot.method, log.contains("soft power off") || log.contains("Shutdown port") {
+      end = .powerOff
+    }
+    guard let end else { throw deadEmulator(status, log, directory.file("output").tail(4096)) }
+    return try conclude(session, end, progress)
+  }
+
+  /// The status of a run that was ended from here; nil if the emulator ended.
+  private func conclude(
+    _ session: Session, _ cause: Session.Cause?, _ progress: Progress
+  ) throws(LaunchProblem) -> Int32? {
     switch cause {
     case .interrupted:
       progress.step("Ended by the user")
@@ -110,36 +126,30 @@ public struct Run: Sendable {
     case .timedOut:
       let awaited = session.script.awaited.map { ", still waiting for \"\($0)\"" } ?? ""
       throw LaunchProblem("the run was ended after \(limit!)\(awaited)", status: .timedOut)
-    case .emulatorEnded: break
+    case .emulatorEnded, nil: return nil
     }
-    let log = directory.file("bochs.log").tail(16384)
-    var end = session.end
-    if end == nil, case .native = boot.method, log.contains("soft power off") || log.contains("Shutdown port") {
-      end = .powerOff
-    }
-    guard let end else { throw deadEmulator(status, log, directory.file("output").tail(4096)) }
-    return try conclude(end, session.reports, awaited: session.script.awaited, progress)
   }
 
-  private func conclude(_ end: RunEnd, _ reports: [Report], awaited: String?, _ progress: Progress) throws -> Int32 {
+  private func conclude(_ session: Session, _ end: RunEnd, _ progress: Progress) throws(LaunchProblem) -> Int32 {
     var errors: [String] = []
-    for report in reports {
+    for report in session.reports {
       switch report {
       case .guest(let line), .panic(let line): progress.plain(line)
       case .error(let text): errors.append(text)
-      case .table(let line): _ = try FileDescriptor.standardOutput.writeAll((line + "\n").utf8)
+      case .table(let line): session.write(line + "\n")
       case .note, .status, .end: continue
       }
     }
+    // The table may have waited for a reader.
+    if let status = try conclude(session, session.cause, progress) { return status }
     if end == .error || !errors.isEmpty {
       throw LaunchProblem(errors.isEmpty ? "Skep gave up without a reason" : errors.joined(separator: "\n      "))
     }
     progress.step(end.summary)
-    if let awaited, end.status == .success {
+    if let awaited = session.script.awaited, end.status == .success {
       throw LaunchProblem("the run ended before \"\(awaited)\" was seen", status: .textNotSeen)
     }
-    for case .status(let status) in reports where end == .exit { return Int32(status) }
-    return end.status.rawValue
+    return end.exitStatus(session.reports)
   }
 
   private func deadEmulator(_ status: TerminationStatus, _ log: String, _ output: String) -> LaunchProblem {

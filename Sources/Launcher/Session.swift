@@ -25,15 +25,22 @@ final class Session: @unchecked Sendable {
 
   private let progress: Progress
   private let signals: Signals
-  private var deadline: ContinuousClock.Instant?
+  /// When the user wants the run to have ended.
+  private let deadline: ContinuousClock.Instant?
+  /// When an emulator that has reported an end has to have ended itself.
+  private var grace: ContinuousClock.Instant?
   private let terminal: UserTerminal?
   private var keyboard = Keyboard()
   private var readsInput: Bool
   private var lines = LineBuffer()
   private var toGuest: [UInt8] = []
-  private var toUser: [UInt8] = []
+  private var toUser: ArraySlice<UInt8> = []
   private var isWithinLine = false
-  private var cause: Cause?
+  /// Why the run is over; nil as long as it is not.
+  private(set) var cause: Cause?
+
+  /// How many bytes may wait for a reader of standard output before the guest has to wait.
+  private static let mostForUser = 1 << 20
 
   /// Opens the serial lines.
   ///
@@ -45,6 +52,7 @@ final class Session: @unchecked Sendable {
     self.progress = progress
     self.signals = signals
     deadline = limit.map { .now + $0.duration }
+    signals.catchJobControl()
     readsInput = script.awaited == nil
     terminal = readsInput && tcgetpgrp(STDIN_FILENO) == getpgrp() ? UserTerminal() : nil
     if terminal != nil { progress.note("Ctrl-A X ends the run.") }
@@ -73,46 +81,84 @@ final class Session: @unchecked Sendable {
     while cause == nil {
       var polls = [
         pollfd(fd: emulator, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: signals.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: signals.ending.rawValue, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: signals.jobControl.rawValue, events: Int16(POLLIN), revents: 0),
         pollfd(fd: reportLine.master.rawValue, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: console.master.rawValue, events: Int16(POLLIN | (toGuest.isEmpty ? 0 : POLLOUT)), revents: 0),
+        pollfd(
+          fd: console.master.rawValue,
+          events: Int16((toUser.count < Self.mostForUser ? POLLIN : 0) | (toGuest.isEmpty ? 0 : POLLOUT)), revents: 0),
         pollfd(fd: readsInput && toGuest.count < 4096 ? STDIN_FILENO : -1, events: Int16(POLLIN), revents: 0),
         pollfd(fd: toUser.isEmpty ? -1 : STDOUT_FILENO, events: Int16(POLLOUT), revents: 0),
       ]
-      poll(&polls, nfds_t(polls.count), remainingMilliseconds)
-      if polls[1].revents != 0 { handleSignals() }
-      if polls[2].revents != 0 { takeReports() }
-      if polls[3].revents != 0 { takeConsole() }
-      if polls[4].revents != 0 { takeInput() }
-      if polls[5].revents != 0 { writeToUser(atMost: 256) }
+      poll(&polls, nfds_t(polls.count), milliseconds(until: [deadline, grace].compactMap(\.self).min()))
+      if polls[1].revents != 0 { finish(.interrupted) }
+      if polls[2].revents != 0 { handleJobControl() }
+      if polls[3].revents != 0 { takeReports() }
+      if polls[4].revents & Int16(POLLIN) != 0 { takeConsole() }
+      if polls[5].revents != 0 { takeInput() }
+      if polls[6].revents != 0 { writeToUser() }
       sendToGuest()
-      if polls[0].revents != 0 { finish(.emulatorEnded) }
-      if let deadline, ContinuousClock.now >= deadline { finish(end == nil ? .timedOut : .emulatorEnded) }
+      if polls[0].revents != 0 || isPast(grace) { finish(.emulatorEnded) }
+      if isPast(deadline) { finish(end == nil ? .timedOut : .emulatorEnded) }
     }
     takeReports()
-    takeConsole()
-    writeToUser(atMost: .max)
+    takeConsole(atMost: 1 << 20)
+    flush()
     terminal?.restore()
     return cause!
+  }
+
+  /// Writes `text` to standard output behind what the guest has written, as ``flush()`` does.
+  func write(_ text: String) {
+    toUser += text.utf8
+    flush()
+  }
+
+  /// Writes what is left for the user.
+  ///
+  /// A signal and the time limit end the wait for a reader. They are the cause then; behind them, nothing is waited for.
+  private func flush() {
+    while !toUser.isEmpty {
+      let isHurried = cause == .timedOut || cause == .interrupted
+      var polls = [
+        pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0),
+        pollfd(fd: signals.ending.rawValue, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: signals.jobControl.rawValue, events: Int16(POLLIN), revents: 0),
+      ]
+      poll(&polls, nfds_t(polls.count), isHurried ? 0 : milliseconds(until: deadline))
+      if polls[2].revents != 0 { handleJobControl() }
+      if polls[0].revents != 0 {
+        writeToUser()
+      } else if isHurried {
+        return
+      } else if polls[1].revents != 0 {
+        cause = .interrupted
+      } else if isPast(deadline) {
+        cause = .timedOut
+      }
+    }
   }
 
   private func finish(_ cause: Cause) {
     if self.cause == nil { self.cause = cause }
   }
 
-  private var remainingMilliseconds: Int32 {
-    guard let deadline else { return -1 }
-    let remaining = (deadline - .now).components
+  private func isPast(_ instant: ContinuousClock.Instant?) -> Bool { instant.map { .now >= $0 } ?? false }
+
+  private func milliseconds(until instant: ContinuousClock.Instant?) -> Int32 {
+    guard let instant else { return -1 }
+    let remaining = (instant - .now).components
     return Int32(clamping: max(0, remaining.seconds * 1000 + remaining.attoseconds / 1_000_000_000_000_000 + 1))
   }
 
-  private func handleSignals() {
-    while let signal = signals.next() {
-      switch signal {
-      case SIGTSTP:
-        if let terminal { terminal.suspend() } else { raise(SIGSTOP) }
-      case SIGCONT: terminal?.makeRaw()
-      default: finish(.interrupted)
+  private func handleJobControl() {
+    while let signal = signals.nextOfJobControl() {
+      if signal == SIGCONT {
+        terminal?.makeRaw()
+      } else if let terminal {
+        terminal.suspend()
+      } else {
+        raise(SIGSTOP)
       }
     }
   }
@@ -122,20 +168,21 @@ final class Session: @unchecked Sendable {
       let report = Report(line: line) ?? .note(line)
       if case .note(let text) = report { note(text) } else { reports.append(report) }
       // The hypervisor powers the machine off at once; an emulator that does not end then is ended.
-      if case .end = report { deadline = min(deadline ?? .now + .seconds(5), .now + .seconds(5)) }
+      if case .end = report { grace = .now + .seconds(5) }
     }
   }
 
   /// Says something between the guest's lines, where both go to one terminal.
   private func note(_ text: String) {
     if isWithinLine, isatty(STDOUT_FILENO) == 1 { toUser += [0x0d, 0x0a] }
-    writeToUser(atMost: .max)
     isWithinLine = false
+    var polled = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+    while !toUser.isEmpty, poll(&polled, 1, 0) == 1 { writeToUser() }
     progress.note(text)
   }
 
-  private func takeConsole() {
-    let output = console.read()
+  private func takeConsole(atMost limit: Int = 1 << 16) {
+    let output = console.read(atMost: limit)
     guard let last = output.last else { return }
     isWithinLine = last != 0x0a
     toUser += output
@@ -161,15 +208,15 @@ final class Session: @unchecked Sendable {
     toGuest.removeFirst(count)
   }
 
-  private func writeToUser(atMost limit: Int) {
+  /// Writes what standard output takes without waiting, if it takes anything.
+  private func writeToUser() {
     do {
-      while !toUser.isEmpty {
-        let count = try toUser.withUnsafeBytes {
-          try FileDescriptor.standardOutput.write(.init(rebasing: $0.prefix(limit)))
-        }
-        toUser.removeFirst(count)
-        if limit != .max { return }
+      let count = try toUser.withUnsafeBytes {
+        try FileDescriptor.standardOutput.write(.init(rebasing: $0.prefix(256)))
       }
+      toUser.removeFirst(count)
+    } catch Errno.wouldBlock {
+      return
     } catch {
       // Nobody reads the console any more.
       toUser.removeAll()

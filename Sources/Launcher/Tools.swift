@@ -21,16 +21,19 @@ enum Tool: String {
 
   /// Runs the program to its end and returns its standard output and error together, and how it ended.
   ///
-  /// What it needs for a while goes into `directory`.
+  /// What it needs for a while goes into `directory`. If the task is cancelled, the program is killed with all that it has
+  /// started.
   func collect(
     _ arguments: [String], using directory: TemporaryDirectory? = nil
   ) async throws -> (output: String, status: TerminationStatus) {
+    var options = PlatformOptions()
+    options.processGroupID = 0
+    options.teardownSequence = [.send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .seconds(1))]
     do {
       let result = try await Subprocess.run(
         .name(rawValue), arguments: Arguments(arguments),
-        environment: directory.map { .inherit.updating(["TMPDIR": $0.path.string]) } ?? .inherit, input: .none,
-        output: .string(limit: 1 << 20),
-        error: .combinedWithOutput)
+        environment: directory.map { .inherit.updating(["TMPDIR": $0.path.string]) } ?? .inherit,
+        platformOptions: options, input: .none, output: .string(limit: 1 << 20), error: .combinedWithOutput)
       return (result.standardOutput, result.terminationStatus)
     } catch let error as SubprocessError where error.code == .executableNotFound {
       throw missing()

@@ -55,7 +55,9 @@ struct Hostile: ParsableCommand {
   }
 
   func run() throws {
-    for number in [SIGINT, SIGTERM, SIGHUP] { signal(number) { _ in isInterrupted.store(true, ordering: .relaxed) } }
+    for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
+      signal(number) { _ in isInterrupted.store(true, ordering: .relaxed) }
+    }
     // Bochs runs in a directory of its own.
     if let path = realpath(preload, nil) { setenv("LD_PRELOAD", path, 1) }
     var summary = Summary(processors: cpus, model: cpuModel)
@@ -99,6 +101,13 @@ struct Hostile: ParsableCommand {
 
 /// The user, or who started this, wants it to end.
 private let isInterrupted = Atomic<Bool>(false)
+
+/// Whether this process was started to ignore a signal, as SIGHUP by `nohup`.
+private func isIgnored(_ number: Int32) -> Bool {
+  var action = sigaction()
+  sigaction(number, nil, &action)
+  return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+}
 
 /// Prints a line at once, also into a file or a pipe.
 private func say(_ line: String) {

@@ -12,17 +12,22 @@ struct GuestOptions: ParsableArguments {
   var initrd: String?
 
   @Option(
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "A module of a Multiboot kernel, with its command line behind the first space; may be repeated.",
       valueName: "file arguments"))
   var module: [String] = []
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "The kernel's command line (default for Linux: \(Boot.defaultCommandLine)).", valueName: "text"))
   var append: String?
 
-  @Option(help: ArgumentHelp("The guest's memory: bytes, or a number with K, M or G.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp(
+      "The guest's memory, a multiple of \(Boot.memoryGranularity): bytes, or a number with K, M or G.",
+      valueName: "size"))
   var memory = MemorySize.mebibytes(256)
 
   @Option(help: ArgumentHelp("The guest's processors: 1 to 8, each on one of the machine's own.", valueName: "count"))
@@ -56,6 +61,7 @@ struct GuestOptions: ParsableArguments {
   var timeLimit: TimeLimit?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "When the guest has ended, however, start its kernel once more, with this command line.", valueName: "text"))
   var restart: String?

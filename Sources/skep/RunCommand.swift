@@ -31,10 +31,13 @@ struct RunCommand: AsyncParsableCommand {
       "Instructions that make a second of the emulated clock, by which the guest lives.", valueName: "count"))
   var instructionsPerSecond = Emulator.defaultInstructionsPerSecond
 
-  @Option(help: ArgumentHelp("Wait for this text on the console; may be repeated.", valueName: "text"))
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("Wait for this text on the console; may be repeated.", valueName: "text"))
   var expect: [String] = []
 
   @Option(
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "Type this after the --expect of the same position; \\n, \\r, \\t, \\e, \\\\ and \\xHH are replaced.",
       valueName: "text"))
@@ -55,6 +58,9 @@ struct RunCommand: AsyncParsableCommand {
   func validate() throws {
     guard (1_000_000...1_000_000_000).contains(instructionsPerSecond) else {
       throw ValidationError("--instructions-per-second is 1000000 to 1000000000")
+    }
+    if let startTime, !Emulator.isStartTime(startTime) {
+      throw ValidationError("--start-time is 0 or 3 to \(Int32.max)")
     }
   }
 

@@ -30,10 +30,31 @@ struct RunCommandTests {
     "What cannot be parsed is refused",
     arguments: [
       [], ["--kernel"], ["--kernel", "k", "--memory", "much"], ["--kernel", "k", "--timeout", "0"],
-      ["--kernel", "k", "--nonsense"], ["--kernel", "k", "extra"],
+      ["--kernel", "k", "--nonsense"], ["--kernel", "k", "extra"], ["--kernel", "k", "--memory", "1ß"],
     ])
   func refused(arguments: [String]) {
     #expect(throws: (any Error).self) { try RunCommand.parse(arguments) }
+  }
+
+  @Test(
+    "A time at the start is one that the emulator can have",
+    arguments: [
+      (0, true), (1, false), (2, false), (3, true), (1_700_000_000, true), (Int(Int32.max), true),
+      (Int(Int32.max) + 1, false), (-1, false), (.max, false), (.min, false),
+    ])
+  func startTime(seconds: Int, isAccepted: Bool) throws {
+    #expect(
+      (try? RunCommand.parse(["--kernel", "k", "--start-time=\(seconds)"]))?.startTime == (isAccepted ? seconds : nil))
+  }
+
+  @Test("A text may begin with -", arguments: ["-v", "--kernel", "-", "single", ""])
+  func text(value: String) throws {
+    let run = try RunCommand.parse([
+      "--append", value, "--kernel", "k", "--restart", value, "--module", value, "--module", value, "--expect", value,
+      "--send", value, "--expect", value,
+    ])
+    #expect(run.guest.append == value && run.guest.restart == value && run.guest.kernel == "k")
+    #expect(run.guest.module == [value, value] && run.expect == [value, value] && run.send == [value])
   }
 
   @Test("The help has examples and every exit status")

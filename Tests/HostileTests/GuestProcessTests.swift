@@ -36,7 +36,9 @@ struct GuestProcessTests {
   }
 
   /// Starts the command with `script` as Skep, and gives its lines with the time of each, and its status.
-  private func hostile(_ script: String, _ options: [String]) throws -> (lines: [(String, Double)], status: Int32?) {
+  private func hostile(_ script: String, _ options: [String], env: [String] = []) throws -> (
+    lines: [(String, Double)], status: Int32?
+  ) {
     var template = Array("/tmp/skep-test-XXXXXX".utf8CString)
     let directory = try #require(mkdtemp(&template).map { String(cString: $0) })
     let skep = directory + "/skep"
@@ -50,7 +52,9 @@ struct GuestProcessTests {
     }
     var lines: [(String, Double)] = []
     let start = monotonicTime()
-    let end = try GuestProcess([try Self.program(), "--skep", skep] + options).carry {
+    // The test's thread has signals blocked, which a shell's child has not.
+    let shell = ["/bin/sh", "-c", "\"$@\"; exit $?", "sh", "env"]
+    let end = try GuestProcess(shell + env + [try Self.program(), "--skep", skep] + options).carry {
       lines.append((String($0), monotonicTime() - start))
     } whileWaiting: {
       true
@@ -81,6 +85,16 @@ struct GuestProcessTests {
     #expect(lines[1].0.hasPrefix("seed 42, 2 CPUs: 100 rounds; The guest was stopped: triple fault; "))
     #expect(lines[2].0.hasSuffix("2 guests, about 200 rounds, 0 failed; 2 x The guest was stopped: triple fault"))
     #expect(lines[1].1 - lines[0].1 > 0.5)
+  }
+
+  @Test("A signal ends the command, unless it was ignored at the start", arguments: [false, true])
+  func signal(isIgnored: Bool) throws {
+    let script = "kill -HUP $PPID; sleep 1; cat <<END\n" + HostileRunTests.sound + "\nEND\nexit 1\n"
+    let (lines, status) = try hostile(
+      script, ["--seed", "1", "--cpus", "2", "--time", "1"],
+      env: [isIgnored ? "--ignore-signal=HUP" : "--default-signal=HUP"])
+    #expect(status == (isIgnored ? 0 : 130))
+    #expect(lines.contains { $0.0.hasPrefix("seed 1, 2 CPUs: ") } == isIgnored)
   }
 
   @Test("A guest without a heartbeat is ended, with its seed and the command that repeats it")

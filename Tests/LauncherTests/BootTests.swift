@@ -59,6 +59,46 @@ struct BootTests {
     #expect(problem.status == .badInput)
   }
 
+  @Test(
+    "Memory that is no multiple of 2 MiB is refused, with the two nearest amounts",
+    arguments: [
+      ("255M", "254 MiB or 256 MiB"), ("16385K", "16 MiB or 18 MiB"), ("268435457", "256 MiB or 258 MiB"),
+      ("1919M", "1918 MiB or 1920 MiB"),
+    ])
+  func granularity(memory: String, amounts: String) throws {
+    let memory = try #require(MemorySize(memory))
+    for method in [.native, .hypervisor(kernel)] as [Boot.Method] {
+      let problem = try #require(problem { _ = try Boot(method: method, kernel: kernel, memory: memory) })
+      #expect(problem.problem == "--memory \(memory) (\(memory.bytes) bytes) is no multiple of 2 MiB")
+      #expect(problem.remedy == "Give \(amounts).")
+      #expect(problem.status == .badInput)
+    }
+  }
+
+  @Test(
+    "The machine has at most the 2048 MiB that the emulator can have",
+    arguments: [
+      (1920, 1, true), (1920, 63, true), (1920, 64, false), (1918, 64, true), (1900, 100, false), (1900, 83, true),
+      (1024, 900, true),
+    ])
+  func machineMemory(mebibytes: UInt64, initrdMebibytes: Int, isAccepted: Bool) throws {
+    let path = try scratch.write([0], to: "initrd")
+    try #require(truncate(path, initrdMebibytes << 20) == 0)
+    let initrd = try InputFile(path, role: "initrd")
+    let refused = problem {
+      let boot = try Boot(
+        method: .hypervisor(kernel), kernel: kernel, initrd: initrd, memory: .mebibytes(mebibytes))
+      #expect(boot.machineMemory <= .mebibytes(2048))
+    }
+    #expect((refused == nil) == isAccepted)
+    if let refused {
+      #expect(refused.problem.hasSuffix("and Skep itself (64 MiB) do not fit into the emulator's 2 GiB"))
+      #expect(refused.status == .badInput)
+    }
+    let native = try Boot(method: .native, kernel: kernel, initrd: initrd, memory: .mebibytes(mebibytes))
+    #expect(native.machineMemory == .mebibytes(mebibytes))
+  }
+
   @Test("A number of processors that no guest can have is refused", arguments: [-1, 0, 9, Int.max])
   func processorsRefused(count: Int) throws {
     let problem = try #require(problem { _ = try Boot(method: .native, kernel: kernel, processorCount: count) })

@@ -13,6 +13,7 @@ struct CommandLineValueTests {
       ("", nil), ("M", nil), ("-1", nil), ("+1", nil), ("1.5G", nil), ("1T", nil), ("1MB", nil), (" 1", nil),
       ("1 ", nil),
       ("0x10", nil), ("١", nil), ("1M\u{301}", nil),
+      ("1ß", nil), ("1ŉ", nil), ("1ﬀ", nil), ("1K\u{30a}", nil),
     ] as [(String, UInt64?)])
   func memorySize(text: String, bytes: UInt64?) {
     #expect(MemorySize(text)?.bytes == bytes)

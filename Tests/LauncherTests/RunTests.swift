@@ -104,7 +104,7 @@ struct RunTests {
     let result = try scratch.shell(
       """
       : >out
-      \(command(TestKernel(action: .hang))) >out 2>&1 &
+      env --default-signal=\(name) \(command(TestKernel(action: .hang))) >out 2>&1 &
       until grep -qs ^kernel out; do sleep 0.1; done
       bochs=$(pgrep -P $!)
       kill -\(name) $!

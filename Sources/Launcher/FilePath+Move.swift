@@ -1,0 +1,53 @@
+import Glibc
+import SystemPackage
+
+extension FilePath {
+  /// Moves the file at this path to `target`, also to another file system; what is there is replaced by the whole file or
+  /// stays as it is.
+  ///
+  /// A symbolic link at `target` is followed. What is there and no regular file, as a device, is written to.
+  func move(to target: FilePath) throws(LaunchProblem) {
+    let target = target.resolved
+    do {
+      if let type = try? target.stat().type, type != .regular {
+        // A named pipe is not waited for.
+        return try copy(into: .open(target, .writeOnly, options: [.nonBlocking]))
+      }
+      if rename(string, target.string) == 0 { return }
+      if errno != EXDEV { throw Errno(rawValue: errno) }
+      let copy = FilePath(target.string + ".skep-\(getpid())")
+      // Renamed or not, it is not there any more.
+      defer { unlink(copy.string) }
+      try self.copy(
+        into: .open(
+          copy, .writeOnly, options: [.create, .truncate],
+          permissions: [.ownerReadWrite, .groupReadWrite, .otherReadWrite]))
+      if rename(copy.string, target.string) != 0 { throw Errno(rawValue: errno) }
+    } catch {
+      throw LaunchProblem("\(target) cannot be written: \(error)")
+    }
+  }
+
+  /// The path without symbolic links; itself if nothing is there.
+  private var resolved: FilePath {
+    guard let path = realpath(string, nil) else { return self }
+    defer { free(path) }
+    return FilePath(platformString: path)
+  }
+
+  /// Copies the file at this path until the task is cancelled, and closes `target`.
+  private func copy(into target: FileDescriptor) throws {
+    try target.closeAfter {
+      let source = try FileDescriptor.open(self, .readOnly)
+      try source.closeAfter {
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+          try Task.checkCancellation()
+          let count = try buffer.withUnsafeMutableBytes { try source.read(into: $0) }
+          if count == 0 { return }
+          try target.writeAll(buffer[..<count])
+        }
+      }
+    }
+  }
+}
