@@ -6,18 +6,14 @@ public enum MultibootError: Error, Equatable, Sendable {
   case damagedHeader(offset: Int)
   /// The header has flags that are required and not known.
   case unknownFlags(UInt16)
-  /// The header requires a graphics mode.
-  case graphicsRequired
   /// The header requires a console that a boot loader can describe: a display.
   case displayRequired
   /// The Multiboot2 header is for another architecture.
   case wrongArchitecture(UInt32)
   /// The header requires what its tag of this type asks for.
   case unsupportedTag(UInt16)
-  /// The header requires information of this type, of which there is none.
+  /// The header requires information of this type, which the specification does not have.
   case unsupportedInformation(UInt32)
-  /// The header requires EFI.
-  case efiRequired
   /// The address fields of the header contradict each other or the file.
   case wrongAddresses
   /// The header has address fields or an address tag, but does not say where the kernel is entered.
@@ -61,10 +57,6 @@ extension MultibootError {
       ErrorMessage(
         "The kernel's Multiboot header requires flags that are not known: %x. Clear them, or use bits 16 and up.",
         (UInt64(flags), 0))
-    case .graphicsRequired:
-      ErrorMessage(
-        "The kernel's Multiboot header requires a graphics mode, and Skep has no display. Ask for text mode, or for none."
-      )
     case .displayRequired:
       ErrorMessage(
         "The kernel's Multiboot2 header requires a display, and Skep has none. Make its console flags tag optional.")
@@ -79,11 +71,9 @@ extension MultibootError {
     case .unsupportedInformation(let type):
       ErrorMessage(
         """
-        The kernel's Multiboot2 header requires information of type %d, which Skep does not have. Make its information \
+        The kernel's Multiboot2 header requires information of type %d, which Skep does not know. Make its information \
         request tag optional.
         """, (UInt64(type), 0))
-    case .efiRequired:
-      ErrorMessage("The kernel's Multiboot2 header requires EFI, which Skep does not have. Make its EFI tags optional.")
     default: nil
     }
   }

@@ -49,16 +49,11 @@ struct MultibootHeader: Equatable {
   /// "The layout of Multiboot header" of version 1.
   private mutating func readFlags(_ file: UnsafeRawBufferPointer) throws(MultibootError) {
     let flags = file.field(at: offset + 4)
-    // Bits 0 and 1, page alignment and memory information, are always heeded.
+    // Bits 0 and 1, page alignment and memory information, are always heeded. Bit 2 recommends a video mode: there need not
+    // be a display for it, and the kernel is told of none.
     if flags & 0xFFF8 != 0 { throw .unknownFlags(UInt16(truncatingIfNeeded: flags & 0xFFF8)) }
-    let end = min(file.count, version.searchLimit)
-    if flags & 1 << 2 != 0 {
-      guard offset + 48 <= end else { throw .damagedHeader(offset: offset) }
-      // mode_type: 1 is text. It recommends; there need not be a display for it.
-      if file.field(at: offset + 32) != 1 { throw .graphicsRequired }
-    }
     if flags & 1 << 16 != 0 {
-      guard offset + 32 <= end else { throw .damagedHeader(offset: offset) }
+      guard offset + 32 <= min(file.count, version.searchLimit) else { throw .damagedHeader(offset: offset) }
       addresses = Addresses(
         header: file.field(at: offset + 12), load: file.field(at: offset + 16), loadEnd: file.field(at: offset + 20),
         bssEnd: file.field(at: offset + 24))
@@ -102,15 +97,13 @@ struct MultibootHeader: Equatable {
     case 4:
       try require(12, tag)
       if !isOptional, tag.field(at: 8) & 1 != 0 { throw .displayRequired }
-    case 5 where !isOptional: throw .graphicsRequired
-    case 7 where !isOptional, 8 where !isOptional, 9 where !isOptional: throw .efiRequired
     case 10:
       try require(24, tag)
       relocation = Relocation(
         lowest: tag.field(at: 8), highest: tag.field(at: 12), alignment: tag.field(at: 16),
         preference: tag.field(at: 20))
-    // Modules are always aligned to pages.
-    case 6: break
+    // A video mode is a recommendation, modules are always aligned to pages, and what is said of EFI is for machines with it.
+    case 5...9: break
     default: if !isOptional, type > 10 { throw .unsupportedTag(type) }
     }
   }
@@ -119,11 +112,11 @@ struct MultibootHeader: Equatable {
     if tag.count < size { throw .damagedHeader(offset: offset) }
   }
 
-  /// "Information request header tag": what is asked for has to be among what the kernel is told.
+  /// "Information request header tag": the types that are asked for have to be known, though there may be nothing to tell.
   private func checkRequests(_ tag: UnsafeRawBufferPointer) throws(MultibootError) {
     for position in stride(from: 8, through: tag.count - 4, by: 4) {
       let type = tag.field(at: position)
-      if !Multiboot2Tag.isKnown(type) { throw .unsupportedInformation(type) }
+      if type > Multiboot2Tag.loadBase { throw .unsupportedInformation(type) }
     }
   }
 }
@@ -140,15 +133,6 @@ enum Multiboot2Tag {
   static var smbios: UInt32 { 13 }
   static var oldRSDP: UInt32 { 14 }
   static var newRSDP: UInt32 { 15 }
+  /// The highest type there is.
   static var loadBase: UInt32 { 21 }
-
-  /// Whether a kernel can be told of this type, if there is something to tell.
-  static func isKnown(_ type: UInt32) -> Bool {
-    switch type {
-    case end, commandLine, bootLoaderName, module, basicMemory, memoryMap, elfSections, smbios, oldRSDP, newRSDP,
-      loadBase:
-      true
-    default: false
-    }
-  }
 }
