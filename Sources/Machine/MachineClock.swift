@@ -17,10 +17,10 @@ public struct MachineClock: Sendable {
     scale = frequency.dividingFullWidth((nanosecondsPerSecond >> 32, nanosecondsPerSecond << 32)).quotient
   }
 
-  /// The guest's time when the counter is `ticks`.
+  /// The guest's time when the counter is `ticks`; 0 on a processor whose counter has not come to the start yet.
   @inlinable
   public func time(at ticks: UInt64) -> MachineTime {
-    let product = (ticks &- start).multipliedFullWidth(by: scale)
+    let product = (ticks > start ? ticks &- start : 0).multipliedFullWidth(by: scale)
     return product.high << 32 | product.low >> 32
   }
 

@@ -51,10 +51,10 @@ public struct VirtualMachine: ~Copyable {
     self.apicAccessPage = apicAccessPage
   }
 
-  /// Whether every processor sleeps, and nothing is on its way that could wake one.
+  /// Whether every processor sleeps, and nothing is on its way that could wake one, or can come from a device.
   var isAsleepForEver: Bool {
     mutating get {
-      guard sleepers == mailboxes.count else { return false }
+      guard sleepers == mailboxes.count, !bus.canSendEvents else { return false }
       for index in 0..<mailboxes.count where mailboxes[index].hasPosted { return false }
       return true
     }

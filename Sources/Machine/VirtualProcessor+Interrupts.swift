@@ -9,14 +9,20 @@ extension VirtualProcessor {
   /// Takes what was posted, and injects what the guest can take; what the host has to do instead of entering the guest.
   @inline(never) @usableFromInline
   mutating func prepare<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    if !kicks.isEmpty { return .kick }
     if mailbox.hasPosted { takePosted(&vcpu) }
-    if activity != .active { return requestWhileAsleep() }
+    if activity != .active { return requestWhileAsleep(&vcpu) }
     let isRequested = isInterruptRequested(&vcpu)
     switch vcpu.prepareEvents(externalInterruptRequested: isRequested) {
     case .ready: break
     case .tripleFault: return .stopped(.tripleFault)
     case .takesExternalInterrupt:
-      vcpu.inject(.externalInterrupt(acknowledge()))
+      let event = Event.externalInterrupt(acknowledge())
+      if !kicks.isEmpty {
+        vcpu.keep(event)
+        return .kick
+      }
+      vcpu.inject(event)
       if isInterruptRequested(&vcpu) { vcpu.requestInterruptWindow() }
     }
     synchronize(&vcpu)
@@ -40,13 +46,15 @@ extension VirtualProcessor {
   @inlinable
   var isExtINTRequested: Bool {
     @inline(__always) mutating get {
-      machine.pointee.bus.interruptPending && (localAPIC.acceptsExtINT || hasExtINTMessage)
+      machine.pointee.bus.knownInterruptPending && (localAPIC.acceptsExtINT || hasExtINTMessage)
     }
   }
 
   /// The vector for the guest; the 8259As come first, as they have nothing that masks them but IF.
+  ///
+  /// They are asked, too, if their request has gone meanwhile: theirs is the spurious interrupt then.
   private mutating func acknowledge() -> UInt8 {
-    guard isExtINTRequested else { return localAPIC.acknowledge() }
+    guard isExtINTRequested || !localAPIC.hasDeliverableInterrupt else { return localAPIC.acknowledge() }
     hasExtINTMessage = false
     machine.pointee.lock.acquire()
     let vector = machine.pointee.bus.acknowledgeInterrupt()
@@ -81,7 +89,7 @@ extension VirtualProcessor {
     if events.secondNMI { vcpu.requestNMI() }
     if events.extINT { hasExtINTMessage = true }
     if events.initialize { initialize(&vcpu) }
-    if let vector = events.startUp, activity == .waitForSIPI {
+    if let vector = events.startUp, activity == .waitForSIPI, stop == nil {
       vcpu.applySIPI(vector: vector)
       activity = .active
     }
@@ -103,11 +111,10 @@ extension VirtualProcessor {
   /// HLT has been executed: goes on if there is an interrupt, and asks the host to wait for one otherwise.
   @inline(never) @usableFromInline
   mutating func halt<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
-    if mailbox.hasPosted { takePosted(&vcpu) }
-    if activity == .waitForSIPI { return requestWhileAsleep() }
-    if hasReasonToWake(&vcpu) { return nil }
     activity = .halted
-    return fallAsleep(for: vcpu.interruptsEnabled ? .interrupt : .event)
+    if mailbox.hasPosted { takePosted(&vcpu) }
+    if activity == .halted && hasReasonToWake(&vcpu) { activity = .active }
+    return activity == .active ? nil : requestWhileAsleep(&vcpu)
   }
 
   private mutating func hasReasonToWake<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> Bool {
@@ -132,16 +139,15 @@ extension VirtualProcessor {
       stayAwake()
       return true
     }
-    if sleep == nil { _ = fallAsleep(for: activity == .halted && vcpu.interruptsEnabled ? .interrupt : .event) }
     return false
   }
 
   /// What the host does while the processor is not active.
   @inline(never) @usableFromInline
-  mutating func requestWhileAsleep() -> HostRequest {
+  mutating func requestWhileAsleep<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest {
     if let stop { return .stopped(stop) }
-    if !kicks.isEmpty { return .kick }
-    return sleep == nil ? fallAsleep(for: .event) : .halted
+    if sleep != nil { return .halted }
+    return fallAsleep(for: activity == .halted && vcpu.interruptsEnabled ? .interrupt : .event)
   }
 
   /// Notes that the processor sleeps; when none is left that an interrupt could wake, the guest has come to its end.
@@ -231,8 +237,22 @@ extension VirtualProcessor {
     }
     // The 8259As' INTR is wired to LINT0 of every processor.
     if machine.pointee.bus.takeInterruptRise() { kicks.exits.formUnion(machine.pointee.mailboxes.all) }
-    if machine.pointee.bus.interruptPending { isAttentive = true }
+    setLINT0()
     kicks.subtract(ProcessorSet(index))
+    isAttentive = true
+  }
+
+  /// Tells the local APIC of what INTR has done since the last time; it may have risen and fallen meanwhile.
+  private mutating func setLINT0() {
+    let rises = machine.pointee.bus.interruptRises
+    if rises != knownInterruptRises {
+      knownInterruptRises = rises
+      _ = localAPIC.setPin(.lint0, false)
+      if localAPIC.setPin(.lint0, true) {
+        _ = mailbox.post(InterruptMessage(destination: ~0, vector: 0, deliveryMode: .nmi))
+      }
+    }
+    if !machine.pointee.bus.knownInterruptPending { _ = localAPIC.setPin(.lint0, false) }
   }
 
   // MARK: The host's
@@ -245,6 +265,7 @@ extension VirtualProcessor {
   public mutating func advance(to now: UInt64) {
     let leastTicksBetweenExpiries: UInt64 = 2000
     if localAPIC.advance(to: now) != 0 { earliestExpiry = now &+ leastTicksBetweenExpiries }
+    setLINT0()
     attend()
   }
 

@@ -48,6 +48,8 @@ extension VirtualProcessor: MMIODevice {
     vcpu.keepInterruptedEvent()
     machine.pointee.lock.acquire()
     defer { machine.pointee.lock.release() }
+    // Another processor may have left xAPIC mode since this one looked; the access is made again.
+    if page == LocalAPIC.usualAddress, machine.pointee.isAPICAccessPageRetired { return nil }
     do throws(EPTError) {
       if try machine.pointee.tables.mapIfAbsent(page, to: physical, permissions: permissions) { return nil }
       // Another processor may have been first; what was mapped already when this one looked is not to be mapped again.

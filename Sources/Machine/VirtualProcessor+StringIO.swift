@@ -34,6 +34,7 @@ extension VirtualProcessor {
     let registers = vcpu.registers
     let isBackwards = vcpu.isDirectionFlagSet
     var remaining = access.rep ? instruction.part(of: registers.pointee.rcx) : 1
+    if remaining == 0 { return vcpu.advance() }
     var elements = 0
     while remaining != 0 {
       // The guest may be interrupted between two elements.

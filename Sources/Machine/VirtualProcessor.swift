@@ -30,7 +30,11 @@ public struct VirtualProcessor: ~Copyable {
   /// interrupts than it can take still executes instructions.
   @usableFromInline var earliestExpiry: UInt64 = 0
   /// The processors that have to be kicked.
+  ///
+  /// They are by the time the guest is entered.
   @usableFromInline var kicks = ProcessorKicks()
+  /// The rises of the 8259As' INTR that the local APIC has been told of.
+  var knownInterruptRises: UInt8 = 0
   /// The host's time-stamp counter, for the accesses of an instruction that is emulated.
   var now: UInt64 = 0
   /// Why the guest stops, found out when posted events were taken.
@@ -70,7 +74,8 @@ public struct VirtualProcessor: ~Copyable {
   @inlinable
   public mutating func run<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest {
     isTimed = true
-    if activity != .active && !wake(&vcpu) { return requestWhileAsleep() }
+    if !kicks.isEmpty { return .kick }
+    if activity != .active && !wake(&vcpu) { return requestWhileAsleep(&vcpu) }
     // Here is enough: what is posted later comes with a kick, which ends the run.
     if mailbox.hasPosted { isAttentive = true }
     while true {
@@ -162,11 +167,17 @@ public struct VirtualProcessor: ~Copyable {
   }
 
   /// What an access to a device has made due.
+  ///
+  /// The kicks of one are for ``prepare(_:)``: the news that they come with are those of all processors, and another may
+  /// have looked at them.
   @inlinable @inline(__always)
   mutating func requestAfterIO() -> HostRequest? { machine.pointee.bus.hasNews ? requestForNews() : nil }
 
+  /// With the lock held until the news are taken for known: what another processor adds is seen, here or there.
   @inline(never) @usableFromInline
   mutating func requestForNews() -> HostRequest? {
+    machine.pointee.lock.acquire()
+    defer { machine.pointee.lock.release() }
     // First, because the host enters the guest again after the others.
     if let request = machine.pointee.bus.request {
       switch request {
@@ -179,9 +190,7 @@ public struct VirtualProcessor: ~Copyable {
     if !kicks.isEmpty { return .kick }
     if machine.pointee.bus.hasTransmitted && !machine.pointee.isOutputDraining { return .output }
     if machine.pointee.bus.isInputWaiting && machine.pointee.bus.hasRoomForInput { return .input }
-    machine.pointee.lock.acquire()
     machine.pointee.bus.hasNews = false
-    machine.pointee.lock.release()
     return nil
   }
 
@@ -212,10 +221,7 @@ public struct VirtualProcessor: ~Copyable {
     let registers = vcpu.registers
     let msr = MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx))
     let value = registers.pointee.rdx &<< 32 | registers.pointee.rax & 0xFFFF_FFFF
-    guard MSRPolicy.isOfLocalAPIC(msr) else {
-      emulateOtherWRMSR(msr, value, &vcpu)
-      return nil
-    }
+    guard MSRPolicy.isOfLocalAPIC(msr) else { return emulateOtherWRMSR(msr, value, &vcpu) }
     let effect = localAPIC.writeMSR(msr.rawValue, value, at: vcpu.timestampCounter)
     if case .generalProtection = effect {
       vcpu.raise(.generalProtection)
@@ -226,22 +232,31 @@ public struct VirtualProcessor: ~Copyable {
   }
 
   @inline(never) @usableFromInline
-  mutating func emulateOtherWRMSR<P: VMXProcessor>(_ msr: MSR, _ value: UInt64, _ vcpu: inout LoadedVCPU<P>) {
+  mutating func emulateOtherWRMSR<P: VMXProcessor>(
+    _ msr: MSR, _ value: UInt64, _ vcpu: inout LoadedVCPU<P>
+  ) -> HostRequest? {
     switch msrs.write(msr, value) {
     case .done: vcpu.advance()
     case .timestampCounter(let value):
       vcpu.setTimestampCounter(to: value)
-      localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
-      vcpu.advance()
+      return finishTimestampCounterChange(&vcpu)
     case .timestampCounterAdjustment(let value):
       vcpu.timestampCounterAdjustment = value
-      localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
-      vcpu.advance()
+      return finishTimestampCounterChange(&vcpu)
     case .debugControl(let value):
       vcpu.debugControl = IA32DEBUGCTL(rawValue: value)
       vcpu.advance()
     case .generalProtection, .localAPIC: vcpu.raise(.generalProtection)
     }
+    return nil
+  }
+
+  /// A deadline of the local APIC's timer, if there is one, comes at another time of the host's now.
+  private mutating func finishTimestampCounterChange<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
+    let deadline = localAPIC.nextDeadline
+    localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
+    vcpu.advance()
+    return localAPIC.nextDeadline == deadline ? nil : finish(.deadlineChanged, &vcpu)
   }
 
   /// Gives the lock back after an access to the devices, and passes on the interrupts that it has caused.

@@ -53,6 +53,12 @@ public struct GuestInterruptibility: Equatable, Sendable {
   /// Blocking by STI counts: some processors do not enter with an NMI then.
   @inlinable
   public var acceptsNMI: Bool { !isInShadow && !state.blockingByNMI && !hasPendingDebugException }
+
+  /// Whether nothing but blocking by STI keeps NMIs out: they, and interrupts, can be delivered after one instruction.
+  var isHoldingNMIsBySTIAlone: Bool {
+    interruptsEnabled && state.blockingBySTI && !state.blockingByMOVSS && !state.blockingByNMI
+      && !hasPendingDebugException
+  }
 }
 
 /// Which event the next VM entry injects, and for what it has to wait: the one place where that is decided.
@@ -94,7 +100,10 @@ public struct EventDecision: Equatable, Sendable {
       injection = .nmi
       (remaining.nmi, remaining.secondNMI) = (remaining.secondNMI, false)
     }
-    needsNMIWindow = remaining.nmi
+    // With blocking by STI a processor may exit for the NMI window at once, and come no further.
+    let isHeldBySTIAlone = injection == nil && interruptibility.isHoldingNMIsBySTIAlone
+    needsNMIWindow = remaining.nmi && !isHeldBySTIAlone
+    needsInterruptWindow = needsInterruptWindow || remaining.nmi && isHeldBySTIAlone
     if externalInterruptRequested {
       takesExternalInterrupt = injection == nil && interruptibility.acceptsExternalInterrupt
       needsInterruptWindow = needsInterruptWindow || !takesExternalInterrupt

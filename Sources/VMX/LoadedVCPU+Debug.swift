@@ -149,6 +149,7 @@ extension LoadedVCPU {
     vmcs[.guestDR7] = dr7
     var debugControl = vmcs[.guestIA32DEBUGCTL]
     debugControl.lbr = false
+    debugControl.btf = false
     vmcs[.guestIA32DEBUGCTL] = debugControl
     // No VM entry takes blocking by STI or MOV SS with RFLAGS.TF unless a single step is pending ("Checks on Guest
     // Non-Register State").

@@ -104,6 +104,9 @@ extension LoadedVCPU {
     vmcs[.vmEntryInterruptionInformation] = event.information
   }
 
+  /// Keeps an external interrupt that has been acknowledged for an entry that is not made yet.
+  public mutating func keep(_ interrupt: Event) { state.events.interrupted = interrupt }
+
   /// Asks for an exit as soon as the guest can take an external interrupt, because another one is requested already.
   public mutating func requestInterruptWindow() {
     setWindows(interrupt: true, nmi: state.primaryControls.contains(.nmiWindowExiting))

@@ -81,15 +81,22 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
 
   /// `advance()` after CPUID, in three VMREADs: blocking by STI and by MOV SS ends when an event is to be delivered.
   ///
-  /// Until then nothing but a debug exception could tell, and with RFLAGS.TF all is done at once.
+  /// With RFLAGS.TF all is done at once, and, if the processor delivers interrupts by itself, with RFLAGS.IF, too. Else
+  /// nothing could tell but a data breakpoint that MOV SS has met.
   @inlinable @inline(__always)
   public mutating func advanceAfterCPUID() {
     moveRIP(by: vmcs[.vmExitInstructionLength])
-    if vmcs[.guestRFLAGS].tf {
-      endInstruction(vmcs[.guestInterruptibilityState].rawValue)
+    if vmcs[.guestRFLAGS].rawValue & state.flagsThatEndShadows != 0 {
+      endInstructionNow()
     } else {
       state.owesEndOfShadow = true
     }
+  }
+
+  @inline(never) @usableFromInline
+  mutating func endInstructionNow() {
+    let interruptibility = vmcs[.guestInterruptibilityState].rawValue
+    if interruptibility & 3 != 0 || vmcs[.guestRFLAGS].tf { endInstruction(interruptibility) }
   }
 
   @inlinable @inline(__always)

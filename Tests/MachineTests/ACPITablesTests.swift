@@ -157,10 +157,10 @@ struct ACPITablesTests {
     let tables = try Tables()
     let control = UInt16(try tables.load(ACPITables.fadtAddress + 64, as: UInt32.self))
     let dsdt = try tables.table(at: ACPITables.dsdtAddress)
-    // Name (_S5_, Package (4) {5, …}: its first element is SLP_TYPa.
+    // Name (_S5_, Package (4) {0, …}: its first element is SLP_TYPa.
     let name = try #require(dsdt.indices.first { dsdt[$0...].starts(with: [0x08] + Array("_S5_".utf8) + [0x12]) })
-    let sleepType = UInt32(dsdt[name + 10])
-    #expect(dsdt[(name + 8)...].starts(with: [4, 0x0A, 5, 0x0A, 5, 0, 0]))
+    let sleepType = UInt32(dsdt[name + 9])
+    #expect(dsdt[(name + 8)...].starts(with: [4, 0, 0, 0, 0]))
     #expect(Self.request([(control, .word, sleepType << 10 | 1)]) == nil)
     #expect(Self.request([(control, .word, sleepType << 10 | 1 << 13 | 1)]) == .powerOff)
   }

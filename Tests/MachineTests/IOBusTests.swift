@@ -8,13 +8,13 @@ import Testing
 
   @Test func `a port without a device reads all ones and ignores writes`() {
     let claimed: Set<UInt16> = Set(
-      [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x61, 0x71, 0x92, 0xcf9]
+      [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x61, 0x64, 0x71, 0x92, 0xcf9]
         + [0x22, 0x511] + Array(0x608...0x60b) + Array(0x40...0x42) + Array(0x3f8...0x3ff) + Array(0x600...0x605))
     withBus { bus in
       for port in UInt16(0)...0xffff where !claimed.contains(port) {
         #expect(bus.read(port: port, size: .byte, at: 0) == 0xff)
       }
-      for port in [0x80, 0xed, 0x2f8, 0x1000, 0x60, 0x64] as [UInt16] {
+      for port in [0x80, 0xed, 0x2f8, 0x1000, 0x60] as [UInt16] {
         bus.write(port: port, size: .byte, value: 0, at: 0)
         #expect(bus.read(port: port, size: .byte, at: 0) == 0xff)
       }
@@ -87,15 +87,15 @@ import Testing
       ([(0xcf9, 0x02)], nil),
       ([(0xcf9, 0x02), (0xcf9, 0x06)], .reset(.resetControlRegister)),
       ([(0xcf9, 0x0e)], .reset(.resetControlRegister)),
-      ([(0x605, 0x34)], .powerOff),
-      ([(0x605, 0x30)], nil),
-      ([(0x605, 0x14)], nil),
-      ([(0x604, 0x34)], nil),
+      ([(0x605, 0x20)], .powerOff),
+      ([(0x605, 0x34)], nil),
+      ([(0x605, 0x00)], nil),
+      ([(0x604, 0x20)], nil),
       ([(0xf4, 0x10)], .exit(status: 0x21)),
       ([(0xf5, 0x10)], nil),
       ("Shutdown".utf8.map { (0x8900, UInt32($0)) }, .powerOff),
       ("Shutdow".utf8.map { (0x8900, UInt32($0)) }, nil),
-      ([(0x605, 0x34), (0x64, 0xfe)], .powerOff),
+      ([(0x605, 0x20), (0x64, 0xfe)], .powerOff),
     ] as [([(UInt16, UInt32)], MachineRequest?)])
   func `requests to the machine`(writes: [(UInt16, UInt32)], request: MachineRequest?) {
     withBus { bus in
@@ -112,9 +112,18 @@ import Testing
       bus.write(port: 0x604, size: .word, value: 0x1400, at: 0)
       #expect(bus.read(port: 0x604, size: .word, at: 0) == 0x1401)
       #expect(bus.request == nil)
-      bus.write(port: 0x604, size: .word, value: 0x3400, at: 0)
-      #expect(bus.read(port: 0x604, size: .word, at: 0) == 0x1401)
+      bus.write(port: 0x604, size: .word, value: 0x2000, at: 0)
+      #expect(bus.read(port: 0x604, size: .word, at: 0) == 0x0001)
       #expect(bus.request == .powerOff)
+    }
+  }
+
+  @Test func `the keyboard controller takes commands and never has an empty output buffer`() {
+    withBus { bus in
+      for command in [0x00, 0xaa, 0xd1] as [UInt32] {
+        #expect(bus.read(port: 0x64, size: .byte, at: 0) == 0xfd)
+        bus.write(port: 0x64, size: .byte, value: command, at: 0)
+      }
     }
   }
 

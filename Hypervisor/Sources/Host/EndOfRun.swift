@@ -35,7 +35,7 @@ package enum EndOfRun {
   }
 
   /// Stands still if another processor has ended the run.
-  static func standStillIfOver() {
+  package static func standStillIfOver() {
     let current = owner.load(ordering: .relaxed)
     standStillUnless(current == 0 || current == identity)
   }

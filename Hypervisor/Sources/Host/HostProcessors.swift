@@ -76,7 +76,7 @@ package enum HostProcessors {
     slot(HostProcessor(index: index)).pointee.state.load(ordering: .acquiring) == ProcessorSlot.State.idle
   }
 
-  /// Stops the other processors for good: by an NMI, which they take even in their guests.
+  /// Stops the other processors for good: by an NMI, which they take even in their guests, and leave them for.
   static func stopOthers() {
     for index in 0..<HostProcessor.maximumCount where index != HostProcessor.current.index {
       let slot = slot(HostProcessor(index: index))
@@ -116,18 +116,21 @@ package enum HostProcessors {
   ) throws(HostProcessorProblem) {
     pointer(address_of_starting_processor()).storeBytes(of: UInt32(processor.index), as: UInt32.self)
     let slot = slot(processor)
-    withUnsafeMutablePointer(to: &environment) { slot.pointee.argument = UnsafeMutableRawPointer($0) }
-    LocalAPIC.send(.initialize, to: slot.pointee.apicID)
-    _ = environment.wait(microseconds: 10_000) { false }
-    let earliest = cvmx_rdtsc()
-    for microseconds: UInt64 in [200, 1_000_000] {
-      LocalAPIC.send(.startUp(page: page), to: slot.pointee.apicID)
-      guard environment.wait(microseconds: microseconds, until: { isIdle(processor.index) }) else { continue }
-      // A guest is given one offset for all its processors.
-      if (earliest...cvmx_rdtsc()).contains(slot.pointee.startTime) { return }
-      throw .timestampCounter(apicID: slot.pointee.apicID)
+    // The pointer is for the processor that starts, too.
+    try withUnsafeMutablePointer(to: &environment) { (environment) throws(HostProcessorProblem) in
+      slot.pointee.argument = UnsafeMutableRawPointer(environment)
+      LocalAPIC.send(.initialize, to: slot.pointee.apicID)
+      _ = environment.pointee.wait(microseconds: 10_000) { false }
+      let earliest = cvmx_rdtsc()
+      for microseconds: UInt64 in [200, 1_000_000] {
+        LocalAPIC.send(.startUp(page: page), to: slot.pointee.apicID)
+        guard environment.pointee.wait(microseconds: microseconds, until: { isIdle(processor.index) }) else { continue }
+        // A guest is given one offset for all its processors.
+        if (earliest...cvmx_rdtsc()).contains(slot.pointee.startTime) { return }
+        throw .timestampCounter(apicID: slot.pointee.apicID)
+      }
+      throw .silent(apicID: slot.pointee.apicID)
     }
-    throw .silent(apicID: slot.pointee.apicID)
   }
 }
 

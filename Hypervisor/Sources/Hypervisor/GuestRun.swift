@@ -132,8 +132,10 @@ struct GuestRun: ~Copyable {
     return true
   }
 
-  /// The report that was waited for has been written.
-  func endReport() { reporter.store(-1, ordering: .releasing) }
+  /// Processor `index` has written the report that was waited for; late, it is another's turn, which goes on.
+  func endReport(of index: Int) {
+    _ = reporter.compareExchange(expected: index, desired: -1, ordering: .releasing)
+  }
 
   /// The table of costs, if they were counted, of all processors together.
   func writeCosts() {

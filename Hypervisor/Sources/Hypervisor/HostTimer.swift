@@ -13,7 +13,7 @@ struct HostTimer {
   /// Takes over this processor's timer.
   init(_ clock: HostClock) {
     self.clock = clock
-    if hasTSCDeadlineMode { Host.LocalAPIC.enterTSCDeadlineMode() }
+    if hasTSCDeadlineMode { Host.LocalAPIC.enterTSCDeadlineMode() } else { Host.LocalAPIC.setTimerMask(false) }
   }
 
   /// The timer may have fired: it is set again even for the same deadline.

@@ -30,7 +30,9 @@ func run<P: VMXProcessor>(
     case .interrupt(let vector):
       acknowledgeHostInterrupt(vector)
       if vector == HostVector.timer { timer.hasFired() }
-    case .nmi: cvmx_unblock_nmis()
+    case .nmi:
+      cvmx_unblock_nmis()
+      EndOfRun.standStillIfOver()
     case .halted:
       timer.arm(for: processor.nextDeadline)
       let start = cvmx_rdtsc()
@@ -92,7 +94,7 @@ private func leave<P: VMXProcessor>(
   guest.pointee.leave()
   if guest.pointee.waitForReport(of: processor.index) {
     writeState(&processor, &vcpu)
-    guest.pointee.endReport()
+    guest.pointee.endReport(of: processor.index)
   }
 }
 

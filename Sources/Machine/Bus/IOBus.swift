@@ -22,7 +22,11 @@ public struct IOBus: ~Copyable {
   private var shutdown = ShutdownPort()
   private var now: MachineTime = 0
   /// The level of INTR that the processors have been told of.
+  ///
+  /// It changes only while they are told; between two accesses, not in the middle of one.
   @usableFromInline private(set) var knownInterruptPending = false
+  /// How often INTR has risen, modulo 256.
+  private(set) var interruptRises: UInt8 = 0
 
   /// When ``advance(to:)`` has something to do; `MachineTime.max` if it has not.
   public private(set) var nextDeadline = MachineTime.max
@@ -102,8 +106,10 @@ public struct IOBus: ~Copyable {
 
   /// Tells, once, whether INTR has risen; after this its level is known.
   mutating func takeInterruptRise() -> Bool {
-    defer { knownInterruptPending = interruptPending }
-    return interruptPending && !knownInterruptPending
+    let rises = interruptPending && !knownInterruptPending
+    knownInterruptPending = interruptPending
+    if rises { interruptRises &+= 1 }
+    return rises
   }
 
   /// Whether `takeMessage()` has something to give.
@@ -112,6 +118,9 @@ public struct IOBus: ~Copyable {
 
   /// Takes a message for the local APICs that is to be sent; `nil` if there is none.
   public mutating func takeMessage() -> InterruptMessage? { ioAPIC.takeMessage() }
+
+  /// Whether a device may yet send an NMI or an INIT, for which RFLAGS.IF does not matter.
+  var canSendEvents: Bool { ioAPIC.canSendEvents }
 
   /// The end of a level-triggered interrupt, which a local APIC has broadcast.
   public mutating func endOfInterrupt(vector: UInt8) {
@@ -318,6 +327,7 @@ public struct IOBus: ~Copyable {
     case 0x40...0x43: return timer.read(port: port, at: now)
     case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: return readInterrupts(port)
     case 0x61: return readPortB()
+    case 0x64: return KeyboardController.status
     case 0x71: return readClock()
     case 0x92: return system.portA
     case 0x3f8...0x3ff:

@@ -12,8 +12,8 @@ public struct ACPIPowerManagement {
   /// The control block follows it.
   public static var port: UInt16 { 0x600 }
 
-  /// The SLP_TYP that means S5, soft-off.
-  public static var softOff: UInt8 { 5 }
+  /// The SLP_TYP that means S5, soft-off: QEMU's, which kernels written for it write without a look at the DSDT.
+  public static var softOff: UInt8 { 0 }
 
   /// TMR_STS and TMR_EN.
   private static var timerBit: UInt16 { 1 << 0 }

@@ -1,7 +1,14 @@
 /// What is left of the 8042 keyboard controller, ports 0x60 and 0x64: its reset line.
 ///
-/// Both ports read 0xff, by which a guest sees at once that there is no keyboard.
+/// There is no keyboard: the data port reads 0xff, and the output buffer is never empty, by which Linux sees at once that it
+/// reads no controller's.
 public struct KeyboardController {
+  /// What the status port, 0x64, reads: all bits but IBF are 1, for what waits until a command can be written would do so
+  /// for ever.
+  public static var status: UInt8 { 0xff & ~inputBufferFull }
+
+  private static var inputBufferFull: UInt8 { 1 << 1 }
+
   private var writesOutputPort = false
 
   /// Makes a controller with no command pending.

@@ -92,8 +92,9 @@ public struct UART16550A: ~Copyable {
   }
 
   /// The interrupt for bytes below the trigger level comes four characters' time after the last one came or went.
+  ///
+  /// Once it has come, only a byte that goes ends it.
   private mutating func restartTimeout(at time: MachineTime) {
-    receiverTimedOut = false
     timeout = hasFIFOs && !receiver.isEmpty ? time &+ timeoutLength : .max
   }
 
@@ -188,6 +189,7 @@ public struct UART16550A: ~Copyable {
   private mutating func readReceiver(at time: MachineTime) -> UInt8 {
     let byte = receiver.oldest
     receiver.removeFirst()
+    receiverTimedOut = false
     restartTimeout(at: time)
     return byte
   }

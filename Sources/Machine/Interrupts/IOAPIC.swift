@@ -59,6 +59,15 @@ public struct IOAPIC: ~Copyable {
     return nil
   }
 
+  /// Whether a pin that is not masked has delivery mode NMI or INIT.
+  var canSendEvents: Bool {
+    for pin in 0..<Self.pinCount where entries[pin] & Self.maskBit == 0 {
+      let mode = entries[pin] >> 8 & 7
+      if mode == 4 || mode == 5 { return true }
+    }
+    return false
+  }
+
   // MARK: Pins
 
   /// Sets the level of a pin.

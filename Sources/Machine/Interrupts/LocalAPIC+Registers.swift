@@ -45,7 +45,9 @@ extension LocalAPIC {
   mutating func readExisting(_ offset: Int, at now: UInt64) -> UInt32 {
     switch offset {
     case LocalAPICRegister.currentCount: return timer.currentCount(at: now)
-    case LocalAPICRegister.processorPriority: synchronizeTaskPriority()
+    case LocalAPICRegister.processorPriority:
+      // Where the processor delivers the interrupts it has changed IRR and ISR, too.
+      if usesVirtualInterruptDelivery { reload() } else { synchronizeTaskPriority() }
     default: break
     }
     return load(offset)
