@@ -19,6 +19,7 @@ extension VirtualProcessor {
       case .exception(let exception): vcpu.raise(exception)
       case .pageFault(let address, let code): vcpu.raisePageFault(at: address, code)
       case .missingMemory(let address, let isWrite): return .stopped(.missingMemory(at: address, isWrite: isWrite))
+      case .changed: vcpu.executeAgain()
       }
     }
     return requestAfterIO()

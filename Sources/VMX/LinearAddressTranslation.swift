@@ -20,6 +20,8 @@ public enum LinearTranslation: Equatable, Sendable {
   case pageFault(PageFaultErrorCode)
   /// The walk reads a paging-structure entry at a guest-physical address where there is no memory.
   case missingMemory(guestPhysicalAddress: UInt64)
+  /// Each walk has found its entries changed when it was to set their flags.
+  case changed
 }
 
 /// The translation of the guest's linear addresses by its own paging structures (SDM, "Paging").
@@ -67,7 +69,8 @@ public struct LinearAddressTranslation: Sendable {
 
   /// Translates `address`, as the processor does for an access of this kind to one byte there.
   ///
-  /// Accessed and dirty flags are set if, and only if, the access is allowed. An address that is not canonical is the
+  /// Accessed and dirty flags are set if, and only if, the access is allowed. If another processor changes an entry whose
+  /// flags are to be set, the walk begins again, up to 64 times, so that it cannot keep the host busy. An address that is not canonical is the
   /// caller's to refuse: its upper bits are ignored here, as are bits 63:32 outside IA-32e mode.
   public func translate<Memory: GuestPhysicalMemory>(
     _ address: UInt64, for access: LinearAccess, in memory: Memory
@@ -75,6 +78,19 @@ public struct LinearAddressTranslation: Sendable {
     guard cr0.pg else { return .address(address & 0xFFFF_FFFF) }
     let structures = PagingStructures(self)
     guard let table = structures.root(for: address) else { return .pageFault(errorCode(access)) }
+    for _ in 0..<Self.attempts {
+      if let translation = walk(address, for: access, structures, from: table, in: memory) { return translation }
+    }
+    return .changed
+  }
+
+  /// How often a page walk, or another update of what other processors change meanwhile, begins.
+  static var attempts: Int { 64 }
+
+  /// One page walk; nil if entries have changed meanwhile.
+  private func walk<Memory: GuestPhysicalMemory>(
+    _ address: UInt64, for access: LinearAccess, _ structures: PagingStructures, from table: UInt64, in memory: Memory
+  ) -> LinearTranslation? {
     var walk = PagingWalk(structures, from: table)
     while true {
       let location = walk.location(of: address)
@@ -89,7 +105,7 @@ public struct LinearAddressTranslation: Sendable {
       walk.descend(through: entry, at: location)
       guard isPage else { continue }
       if let fault = violation(access, walk.rights, PagingEntry.protectionKey(of: entry)) { return .pageFault(fault) }
-      walk.setFlags(isWrite: access == .write, in: memory)
+      guard walk.setFlags(isWrite: access == .write, in: memory) else { return nil }
       return .address(structures.pageAddress(entry, level: walk.level + 1, of: address))
     }
   }

@@ -40,6 +40,11 @@ extension LoadedVCPU {
     raise(.exception(.pageFault, errorCode: code.rawValue))
   }
 
+  /// Ends an exit whose instruction the guest is to execute again, because what it needs has been changed meanwhile.
+  ///
+  /// The processor may have exited by older translations than those of the paging structures: they are dropped.
+  public mutating func executeAgain() { state.needsVPIDFlush = true }
+
   /// Ends blocking by STI and by MOV SS, for an instruction that has begun to take effect but is to go on.
   public mutating func endInterruptShadow() {
     let interruptibility = vmcs[.guestInterruptibilityState].rawValue

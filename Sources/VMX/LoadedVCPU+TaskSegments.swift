@@ -15,8 +15,19 @@ extension LoadedVCPU {
     throw .invalidTSS(0)
   }
 
-  /// Loads LDTR and the segment registers, and checks EIP.
+  /// Loads LDTR and the segment registers, and checks EIP; again if other processors change a descriptor meanwhile.
   mutating func loadSegments<Memory>(of task: NewTask, _ memory: SystemMemory<Memory>) throws(MemoryFault) {
+    for _ in 0..<LinearAddressTranslation.attempts {
+      do throws(MemoryFault) { return try loadSegmentsOnce(of: task, memory) } catch {
+        guard case .changed = error else { throw error }
+      }
+    }
+    throw .changed
+  }
+
+  private mutating func loadSegmentsOnce<Memory>(
+    of task: NewTask, _ memory: SystemMemory<Memory>
+  ) throws(MemoryFault) {
     let selectors = task.state.selectors
     setSelectors(selectors)
     let isVirtual8086 = vmcs[.guestRFLAGS].vm
@@ -155,17 +166,17 @@ extension LoadedVCPU {
     return SegmentDescriptor(rawValue: try memory.load(table.base &+ UInt64(selector & ~7), byteCount: 8))
   }
 
-  /// Puts `entry` into `segment`, and marks it accessed where it is from.
+  /// Puts `entry` into `segment`, and marks it accessed where it is from, by a locked access (SDM, "Automatic Locking").
   mutating func load<Memory>(
     _ segment: GuestSegment, _ selector: UInt16, _ entry: SegmentDescriptor, _ memory: SystemMemory<Memory>
   ) throws(MemoryFault) {
-    let accessed: UInt64 = 1 << 40
-    if entry.rawValue & accessed == 0 {
+    let accessed = SegmentDescriptor(rawValue: entry.rawValue | 1 << 40)
+    if accessed != entry {
       let table = descriptor(selector & 4 == 0 ? .gdtr : .ldtr)
-      let rights = (entry.rawValue | accessed) >> 40 & 0xFF
-      try memory.store(rights, byteCount: 1, at: table.base &+ UInt64(selector & ~7) &+ 5)
+      try memory.replace(
+        entry.accessByte, with: accessed.accessByte, at: table.base &+ UInt64(selector & ~7) &+ 5)
     }
-    setDescriptor(segment, to: SegmentDescriptor(rawValue: entry.rawValue | accessed).descriptor)
+    setDescriptor(segment, to: accessed.descriptor)
   }
 
   static var unusable: GuestDescriptor {

@@ -16,7 +16,8 @@ extension LoadedVCPU {
   /// Switches tasks (SDM, "Task Switching"; "Treatment of Task Switches" for what the processor has checked already).
   ///
   /// A fault before the new task's state is loaded is raised in the old task, which is as it was; a later one, which the
-  /// new task's segments cause, in the new task. Throws `.missingMemory` alone, when the virtual machine has to stop.
+  /// new task's segments cause, in the new task. If other processors change what it reads, the old task executes the
+  /// instruction again. Throws `.missingMemory` alone, when the virtual machine has to stop.
   ///
   /// - Parameters:
   ///   - access: the exit qualification.
@@ -48,6 +49,8 @@ extension LoadedVCPU {
     } catch {
       // An interrupt has been delivered; an exception makes a double fault with another.
       if let event, event.isException { state.events.interrupted = event }
+      // It is too late to execute the instruction again.
+      if case .changed = error { return try raise(.invalidTSS(task.selector), of: event) }
       return try raise(error, of: event)
     }
     if task.state.hasDebugTrap {
@@ -74,6 +77,7 @@ extension LoadedVCPU {
       raise(exception)
     case .pageFault(let address, let code): raisePageFault(at: address, code)
     case .missingMemory: throw fault
+    case .changed: executeAgain()
     }
   }
 
@@ -90,23 +94,26 @@ extension LoadedVCPU {
     guard tr.limit >= old.leastSavedLimit else { throw .invalidTSS(oldSelector) }
 
     let gdt = descriptor(.gdtr).base
-    let (oldEntry, newEntry) = (gdt &+ UInt64(oldSelector & ~7) &+ 4, gdt &+ UInt64(task.selector & ~7) &+ 4)
+    let (oldEntry, newEntry) = (gdt &+ UInt64(oldSelector & ~7) &+ 5, gdt &+ UInt64(task.selector & ~7) &+ 5)
     try memory.require(task.segment.base, byteCount: Int(task.segment.leastLimit) + 1, for: .read)
     if isNested { try memory.require(task.segment.base, byteCount: 2, for: .write) }
-    if !isNested { try memory.require(oldEntry, byteCount: 4, for: .write) }
+    if !isNested { try memory.require(oldEntry, byteCount: 1, for: .write) }
     try memory.require(old.saved.address, byteCount: old.saved.byteCount, for: .write)
-    if !isReturn { try memory.require(newEntry, byteCount: 4, for: .write) }
+    if !isReturn { try memory.require(newEntry, byteCount: 1, for: .write) }
 
-    let busy: UInt64 = 1 << 9
-    if !isNested {
-      try memory.store(try memory.load(oldEntry, byteCount: 4) & ~busy, byteCount: 4, at: oldEntry)
-    }
+    // The flag is in the type, and changed by locked accesses (SDM, "Automatic Locking"): no two processors may enter one
+    // task.
+    let busy: UInt8 = 1 << 1
+    if !isNested { try memory.clear(busy, at: oldEntry) }
     let isAfterInstruction = event?.hasInstructionLength ?? (access.source != .taskGateInIDT)
     try old.save(taskState(clearsNT: isReturn, isAfterInstruction: isAfterInstruction), to: memory)
     if isNested { try memory.store(UInt64(oldSelector), byteCount: 2, at: task.segment.base) }
     task.state = try task.segment.load(from: memory)
     if isNested { task.state.flags |= Self.nestedTask }
-    if !isReturn { try memory.store(try memory.load(newEntry, byteCount: 4) | busy, byteCount: 4, at: newEntry) }
+    if !isReturn {
+      let accessByte = task.descriptor.accessByte
+      try memory.replace(accessByte, with: accessByte | busy, at: newEntry)
+    }
     return task
   }
 

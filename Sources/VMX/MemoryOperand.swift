@@ -9,6 +9,9 @@ public enum MemoryFault: Error, Equatable, Sendable {
   case pageFault(linearAddress: UInt64, PageFaultErrorCode)
   /// There is no memory at a guest-physical address that the access, or the page walk for it, needs.
   case missingMemory(guestPhysicalAddress: UInt64, isWrite: Bool)
+  /// Code, paging structures or descriptors have been changed while they were used: the guest is to execute the
+  /// instruction again.
+  case changed
 }
 
 /// Where a memory operand of up to a page is in guest-physical memory: in one piece, or in two if it crosses a page.
@@ -156,6 +159,7 @@ public struct MemoryOperand: Sendable {
     case .address(let address): return address
     case .pageFault(let code): throw .pageFault(linearAddress: linear, code)
     case .missingMemory(let address): throw .missingMemory(guestPhysicalAddress: address, isWrite: false)
+    case .changed: throw .changed
     }
   }
 }

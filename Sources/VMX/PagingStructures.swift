@@ -142,13 +142,24 @@ struct PagingWalk {
   }
 
   /// Sets the accessed flag of every entry of the walk, and the last one's dirty flag for a write.
-  func setFlags<Memory: GuestPhysicalMemory>(isWrite: Bool, in memory: Memory) {
-    for level in level + 1...structures.levels {
+  ///
+  /// Other processors use and change the entries meanwhile, so each is changed by a locked access (SDM, "Automatic
+  /// Locking"), the one that maps the page last.
+  ///
+  /// - Returns: false if an entry is not what the walk has found any more; it is left as it is.
+  func setFlags<Memory: GuestPhysicalMemory>(isWrite: Bool, in memory: Memory) -> Bool {
+    var level = structures.levels
+    while level > self.level {
       let isPage = level == self.level + 1
       let entry = entries[level]
       let new = entry | PagingEntry.accessed | (isWrite && isPage ? PagingEntry.dirty : 0)
-      // The entry was read from there, so there is memory. Both flags are in its first byte.
-      if new != entry { _ = memory.store(UInt8(truncatingIfNeeded: new), at: locations[level]) }
+      if new != entry,
+        !memory.replace(entry, with: new, byteCount: structures.isWide ? 8 : 4, at: locations[level])
+      {
+        return false
+      }
+      level -= 1
     }
+    return true
   }
 }

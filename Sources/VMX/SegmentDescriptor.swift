@@ -19,6 +19,8 @@ struct SegmentDescriptor: Equatable {
     SegmentAccessRights(rawValue: UInt32(truncatingIfNeeded: rawValue >> 40) & 0xF0FF)
   }
 
+  /// Byte 5: type, S, DPL and P.
+  var accessByte: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 40) }
   /// Type: bits 3:0 of the access rights.
   var type: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 40 & 0xF) }
   /// S: whether the segment is one of code or data.

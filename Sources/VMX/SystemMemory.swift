@@ -40,6 +40,24 @@ struct SystemMemory<Memory: GuestPhysicalMemory> {
     }
   }
 
+  /// Stores a byte where `old` was found before, by a locked access; throws `.changed` if it is not there any more.
+  func replace(_ old: UInt8, with new: UInt8, at address: UInt64) throws(MemoryFault) {
+    let location = try physicalAddress(address, for: .write)
+    guard memory.replace(UInt64(old), with: UInt64(new), byteCount: 1, at: location) else { throw .changed }
+  }
+
+  /// Clears those bits of the byte at `address` that `bits` has, by locked accesses; throws `.changed` if other
+  /// processors change it each time that it has been read.
+  func clear(_ bits: UInt8, at address: UInt64) throws(MemoryFault) {
+    for _ in 0..<LinearAddressTranslation.attempts {
+      let old = UInt8(truncatingIfNeeded: try load(address, byteCount: 1))
+      do throws(MemoryFault) { return try replace(old, with: old & ~bits, at: address) } catch {
+        guard case .changed = error else { throw error }
+      }
+    }
+    throw .changed
+  }
+
   /// Throws what an access to the `byteCount` bytes, 1 to 4,096, at `address` would.
   func require(_ address: UInt64, byteCount: Int, for access: LinearAccess) throws(MemoryFault) {
     try require(address, for: access)
@@ -59,6 +77,7 @@ struct SystemMemory<Memory: GuestPhysicalMemory> {
     case .address(let location): return location
     case .pageFault(let code): throw .pageFault(linearAddress: linear, code)
     case .missingMemory(let location): throw .missingMemory(guestPhysicalAddress: location, isWrite: false)
+    case .changed: throw .changed
     }
   }
 }

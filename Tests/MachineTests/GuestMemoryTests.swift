@@ -107,4 +107,33 @@ struct E820MapTests {
     #expect(map.contains(E820Entry(address: 0xF0000, byteCount: 0x10000, type: .reserved)))
     #expect(map.contains(E820Entry(address: 0x9FC00, byteCount: 0x400, type: .reserved)))
   }
+
+  @Test("A replacement replaces what is expected, and nothing beside it", arguments: [1, 4, 8])
+  func replacement(byteCount: Int) {
+    let ram = TestMemory(byteCount: 4096)
+    let memory = ram.memory
+    let (old, new): (UInt64, UInt64) = (0x8877_6655_4433_2211, 0x0102_0304_0506_0708)
+    for address in [0, 8, 4096 - UInt64(byteCount)] {
+      _ = memory.store(old, at: 0)
+      _ = memory.store(old, at: 8)
+      _ = memory.store(old, at: 4088)
+      let before = ram.bytes(at: 0, count: 4096)!
+      let found = (0..<byteCount).reversed().reduce(0) { $0 << 8 | UInt64(before[Int(address) + $1]) }
+      for bit in 0..<8 * UInt64(byteCount) {
+        #expect(!memory.replace(found ^ 1 << bit, with: new, byteCount: byteCount, at: address))
+      }
+      #expect(ram.bytes(at: 0, count: 4096)! == before)
+      // The rest of the words does not count.
+      let rest: UInt64 = byteCount == 8 ? 0 : ~0 << (8 * UInt64(byteCount))
+      #expect(memory.replace(found | rest, with: new, byteCount: byteCount, at: address))
+      var expected = before
+      for index in 0..<byteCount {
+        expected[Int(address) + index] = UInt8(truncatingIfNeeded: new >> (8 * UInt64(index)))
+      }
+      #expect(ram.bytes(at: 0, count: 4096)! == expected)
+    }
+    for address in [4096, 4 << 30, ~7] as [UInt64] {
+      #expect(!memory.replace(0, with: 0, byteCount: byteCount, at: address))
+    }
+  }
 }

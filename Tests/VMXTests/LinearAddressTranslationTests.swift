@@ -136,6 +136,57 @@ struct AccessRow: Sendable, CustomTestStringConvertible {
     }
   }
 
+  /// What another processor makes of a page-table entry as soon as the walk has loaded it, and what comes of a write.
+  static let changes: [(from: UInt64, to: UInt64, LinearTranslation, after: UInt64)] = [
+    (0x5007, 0, .pageFault(PageFaultErrorCode(rawValue: 2)), 0),
+    (0x5007, 0x5005, .pageFault(PageFaultErrorCode(rawValue: 3)), 0x5005),
+    (0x5007, 0x5067, .address(0x5123), 0x5067), (0x5007, 0x6007, .address(0x6123), 0x6067),
+    (0x5007, 1 << 62 | 0x5007, .address(0x5123), 1 << 62 | 0x5067),
+  ]
+
+  @Test("An entry that another processor changes during the walk is not overwritten", arguments: [false, true], 0..<5)
+  func changedEntries(isWide: Bool, row: Int) {
+    let (from, to, result, after) = Self.changes[row]
+    let memory = FlatMemory(byteCount: 0x10000)
+    var state = (isWide ? PagingMode.fourLevel : .bits32).state
+    state.cr0.wp = true
+    let low: UInt64 = 0xFFFF_FFFF
+    let store: (UInt64, UInt64) -> Void = { entry, address in
+      if isWide { _ = memory.store(entry, at: address) } else { _ = memory.store(UInt32(entry & low), at: address) }
+    }
+    store(isWide ? 0x2027 : 0x4027, 0x1000)
+    store(0x3027, 0x2000)
+    store(0x4027, 0x3000)
+    // What lies behind an entry of four bytes stays, too.
+    let leaf: UInt64 = 0x4000
+    _ = memory.store(~0 as UInt64, at: leaf)
+    store(from, leaf)
+    memory.afterLoad = { memory, address in
+      guard address == leaf else { return }
+      memory.afterLoad = nil
+      store(to, leaf)
+    }
+    #expect(state.translate(0x123, for: .write, in: memory) == result)
+    #expect(memory.load(leaf, as: UInt64.self) == (isWide ? after : after & low | ~low))
+  }
+
+  @Test(
+    "A processor that changes entries without end does not keep the host in a walk",
+    arguments: [0x1000, 0x4000] as [UInt64])
+  func restlessEntries(restless: UInt64) {
+    let memory = FlatMemory(byteCount: 0x10000)
+    for table in 1...4 as ClosedRange<UInt64> { _ = memory.store((table + 1) << 12 | 7, at: table << 12) }
+    var changes: UInt64 = 0
+    memory.afterLoad = { memory, address in
+      guard address == restless else { return }
+      changes += 1
+      _ = memory.store((restless >> 12 + 1) << 12 | 7 | changes << 52, at: address)
+    }
+    #expect(PagingMode.fourLevel.state.translate(0x123, for: .write, in: memory) == .changed)
+    memory.afterLoad = nil
+    #expect(changes == 64 && memory.load(restless, as: UInt64.self).map { $0 & 0x60 } == 0)
+  }
+
   @Test(
     "Sizes of pages, and where the parts of an address come from",
     arguments: [

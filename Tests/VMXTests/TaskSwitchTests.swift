@@ -331,6 +331,58 @@ import VMCS
     }
   }
 
+  @Test("A TSS that another processor has made busy meanwhile is not entered: the guest executes the instruction again")
+  func busyMeanwhile() throws {
+    let task = try Fixture(source: .jmpInstruction)
+    // The new task's state is loaded last before the flag is set.
+    let end = task.newBase + task.offset(16, .bits32) + 1
+    task.memory.afterLoad = { memory, address in
+      if address == end { memory.bytes[0x1025] |= 2 }
+    }
+    var vcpu = try task.run()
+    expectEvent(task, 0)
+    let (rip, tr, isFlushed) = (vcpu.register(.rip), vcpu.register(.tr), vcpu.state.needsVPIDFlush)
+    #expect(rip == 0x1_2345 && tr == UInt64(Fixture.oldTask) && isFlushed)
+  }
+
+  /// A descriptor that another processor changes, after which of its bytes is loaded, what is changed; the event, and the
+  /// descriptor's access rights at the end.
+  static let changes: [(selector: UInt16, byte: UInt64, change: UInt8, event: UInt32, rights: UInt64)] = [
+    (Fixture.oldTask, 5, 0x60, 0, 0xE9), (Fixture.code, 7, 0x01, 0, 0x9B), (Fixture.data, 7, 0x80, 0x8000_0B0C, 0x12),
+  ]
+
+  @Test("Flags are set in what other processors have made of a descriptor, which is looked at again", arguments: 0..<3)
+  func changedDescriptors(row: Int) throws {
+    let (selector, byte, change, event, rights) = Self.changes[row]
+    let task = try Fixture(source: .jmpInstruction)
+    let entry = Fixture.gdt + UInt64(selector)
+    task.memory.afterLoad = { memory, address in
+      guard address == entry + byte else { return }
+      memory.afterLoad = nil
+      memory.bytes[Int(entry) + 5] ^= change
+    }
+    _ = try task.run()
+    expectEvent(task, event, event == 0 ? 0 : UInt32(selector))
+    #expect(task.memory.afterLoad == nil && task.rights(selector) & 0xFF == rights)
+  }
+
+  @Test("A descriptor that another processor changes without end is #TS in the new task")
+  func restlessDescriptor() throws {
+    let task = try Fixture(source: .jmpInstruction)
+    let entry = Fixture.gdt + UInt64(Fixture.data)
+    var changes = 0
+    task.memory.afterLoad = { memory, address in
+      guard address == entry + 7 else { return }
+      changes += 1
+      // Whether it expands down.
+      memory.bytes[Int(entry) + 5] ^= 0x04
+    }
+    var vcpu = try task.run()
+    expectEvent(task, 0x8000_0B0A, UInt32(Fixture.newTask))
+    let (rip, tr) = (vcpu.register(.rip), vcpu.register(.tr))
+    #expect(changes == 64 && rip == 0x9ABC && tr == UInt64(Fixture.newTask) && task.fixture.entryFailures() == [])
+  }
+
   @Test("F3 where there is no memory, the virtual machine stops")
   func missingMemory() throws {
     let task = try Fixture(source: .jmpInstruction)

@@ -100,6 +100,8 @@ struct Quadwords: GuestPhysicalMemory {
   }
 
   func store<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at address: UInt64) -> Bool { false }
+
+  func replace(_ old: UInt64, with new: UInt64, byteCount: Int, at address: UInt64) -> Bool { false }
 }
 
 /// SplitMix64: the same numbers for the same seed, so that a failure can be repeated.

@@ -62,6 +62,7 @@ extension LoadedVCPU {
       case .pageFault(let address, let code): raisePageFault(at: address, code)
       case .missingMemory(let address, let isWrite):
         return .missingMemory(guestPhysicalAddress: address, isWrite: isWrite)
+      case .changed: executeAgain()
       }
       return .done
     }

@@ -1,3 +1,4 @@
+import Synchronization
 import VMX
 
 /// A guest's RAM, as the hypervisor sees it: a view that owns nothing and checks every range.
@@ -54,4 +55,32 @@ public struct GuestMemory {
   }
 }
 
-extension GuestMemory: GuestPhysicalMemory {}
+extension GuestMemory: GuestPhysicalMemory {
+  /// Puts `new` in the place of `old` at a guest-physical address, in one atomic access, if `old` is still there.
+  ///
+  /// - Parameters:
+  ///   - byteCount: 1, 4 or 8; bits of `old` and `new` beyond it do not count.
+  ///   - address: a multiple of `byteCount`.
+  /// - Returns: false, with nothing changed, if something else is there, or the range is not RAM.
+  public func replace(_ old: UInt64, with new: UInt64, byteCount: Int, at address: UInt64) -> Bool {
+    let size = UInt64(truncatingIfNeeded: byteCount)
+    guard let offset = layout.offset(of: address, byteCount: size) else { return false }
+    let target = base + Int(truncatingIfNeeded: offset)
+    switch byteCount {
+    case 1:
+      return target.assumingMemoryBound(to: Atomic<UInt8>.self).pointee.compareExchange(
+        expected: UInt8(truncatingIfNeeded: old), desired: UInt8(truncatingIfNeeded: new),
+        ordering: .sequentiallyConsistent
+      ).exchanged
+    case 4:
+      return target.assumingMemoryBound(to: Atomic<UInt32>.self).pointee.compareExchange(
+        expected: UInt32(truncatingIfNeeded: old), desired: UInt32(truncatingIfNeeded: new),
+        ordering: .sequentiallyConsistent
+      ).exchanged
+    default:
+      return target.assumingMemoryBound(to: Atomic<UInt64>.self).pointee.compareExchange(
+        expected: old, desired: new, ordering: .sequentiallyConsistent
+      ).exchanged
+    }
+  }
+}
