@@ -121,7 +121,8 @@ public struct MemoryOperand: Sendable {
     .exception(.exception(segment == .ss ? .stackSegmentFault : .generalProtection, errorCode: 0))
   }
 
-  /// Whether the segment's type allows the access.
+  /// Whether the segment's type allows the access; every CS with which the guest runs can be fetched from, in virtual-8086
+  /// and real-address mode a data segment, too.
   private func allows(_ access: LinearAccess) -> Bool {
     let rights = descriptor.accessRights
     guard !rights.unusable else { return false }
@@ -130,7 +131,7 @@ public struct MemoryOperand: Sendable {
     return switch access {
     case .read: !isCode || isReadableCodeOrWritableData
     case .write: !isCode && isReadableCodeOrWritableData
-    case .fetch: isCode
+    case .fetch: true
     }
   }
 

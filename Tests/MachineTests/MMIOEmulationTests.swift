@@ -496,6 +496,22 @@ struct MMIOGuest {
     #expect(guest.guest.vcpu.descriptor(.ds).base == 0x1_2340)
   }
 
+  @Test("In virtual-8086 mode code is in a data segment")
+  func virtual8086() throws {
+    var guest = try MMIOGuest(is64Bit: false)
+    for (segment, base) in [(.cs, 0), (.ss, 0), (.ds, 0xA_0000)] as [(GuestSegment, UInt64)] {
+      guest.guest.vcpu.setDescriptor(
+        segment, to: GuestDescriptor(base: base, limit: 0xFFFF, accessRights: SegmentAccessRights(rawValue: 0xF3)))
+    }
+    guest.guest.vcpu.flags = RFLAGS(rawValue: 0x2_3002)
+    guest.registers.rbx = 0
+    guest.device.bytes[0] = 0x5A
+    // MOV AL, [BX].
+    #expect(guest.emulate([0x8A, 0x07], linear: 0xA_0000, isWrite: false) == .done)
+    #expect(guest.exception() == nil && guest.rip == MMIOGuest.code + 2 && guest.registers.rax & 0xFF == 0x5A)
+    #expect(guest.device.accesses == [PageDevice.Access(address: MMIOGuest.page, byteCount: 1)])
+  }
+
   @Test("Where a code page is missing there is a page fault at its beginning, with the fetch's error code")
   func fetchFault() throws {
     var guest = try MMIOGuest()

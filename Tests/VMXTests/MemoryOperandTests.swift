@@ -50,7 +50,9 @@ struct OperandRow: Sendable, CustomTestStringConvertible {
     .init("read of readable code", .cs, rights: 0x409B, at: 0, 1, .read, .success(0x1_0000)),
     .init("write of readable code", .cs, rights: 0x409B, at: 0, 1, .write, .failure(gp)),
     .init("fetch of execute-only code", .cs, rights: 0x4099, at: 0, 1, .fetch, .success(0x1_0000)),
-    .init("fetch of data", .cs, at: 0, 1, .fetch, .failure(gp)),
+    // In virtual-8086 and real-address mode CS may be a data segment.
+    .init("fetch of data", .cs, rights: 0xF3, at: 0xFFFF, 1, .fetch, .success(0x1_FFFF)),
+    .init("fetch beyond the limit", .cs, rights: 0xF3, at: 0x1_0000, 1, .fetch, .failure(gp)),
     .init("expand-down at the limit", .ds, rights: 0x4097, at: 0xFFFF, 1, .read, .failure(gp)),
     .init("expand-down above the limit", .ds, rights: 0x4097, at: 0x1_0000, 4, .write, .success(0x2_0000)),
     .init("16-bit expand-down, last byte", .ds, limit: 0xFFF, rights: 0x97, at: 0xFFFF, 1, .read, .success(0x1_FFFF)),
