@@ -114,7 +114,13 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     .init([0x8B, 0xC1], .withoutMemory), .init([0x00, 0xC0], .withoutMemory), .init([0xF7, 0xD8], .withoutMemory),
     .init([0x0F, 0x4F, 0xC0], .withoutMemory), .init([0x0F, 0xBA, 0xE0, 1], .withoutMemory),
     .init([0xD3, 0xE0], .withoutMemory), .init([0x0F, 0xA4, 0xC0, 1], .withoutMemory),
-    .init([0xF7, 0xE0], .withoutMemory), .init([0x8E, 0xC0], .withoutMemory), .init([0x6B, 0xC0, 1], .withoutMemory),
+    .init([0xF7, 0xE0], .withoutMemory), .init([0x6B, 0xC0, 1], .withoutMemory),
+    // A descriptor or the stack, and no other operand in memory.
+    .init([0x8E, 0xC3], .segmentLoad(number: 0, register: 3, length: 2)),
+    .init([0x41, 0x8E, 0xDB], [8], .segmentLoad(number: 3, register: 11, length: 3)),
+    .init([0xF0, 0x8E, 0xDB], .undefined), .init([0x8E, 0xCB], .undefined),
+    .init([0xFF, 0xF0], .unsupported(.stack)), .init([0x8F, 0xC0], .unsupported(.stack)),
+    .init([0xF0, 0xFF, 0xF0], .undefined), .init([0xF0, 0x8F, 0xC0], .undefined),
     .init([0x48, 0x0F, 0xC7, 0xC8], [8], .undefined),
     // LOCK where it is not allowed, segment registers that there are not, or that are not loaded so; MOVNTI with prefixes.
     .init([0xF0, 0xD1, 0x00], .undefined), .init([0xF0, 0xF7, 0x20], .undefined),

@@ -485,6 +485,44 @@ struct MMIOGuest {
     }
   }
 
+  @Test(
+    "MOV to a segment register from another one loads the descriptor; where that is in a device, the guest stops",
+    arguments: [[0x8E, 0xDB], [0x41, 0x8E, 0xDB], [0x8E, 0xD3]] as [[UInt8]], [0x6000, MMIOGuest.page] as [UInt64])
+  func segmentLoadsFromRegisters(bytes: [UInt8], table: UInt64) throws {
+    var guest = try MMIOGuest()
+    _ = guest.guest.memory.store(0x12CF_9234_5678_FFFF as UInt64, at: 0x6010)
+    guest.guest.vcpu.setDescriptor(
+      .gdtr, to: GuestDescriptor(base: table, limit: 0x17, accessRights: SegmentAccessRights(rawValue: 0)))
+    guest.registers.rbx = 0x10
+    guest.registers.r11 = 0x10
+    let outcome = guest.emulate(bytes, at: MMIOGuest.page + 0x10, isWrite: false)
+    let segment: GuestSegment = bytes.last == 0xD3 ? .ss : .ds
+    #expect(guest.exception() == nil && guest.device.accesses.isEmpty)
+    if table == MMIOGuest.page {
+      #expect(outcome == .missingMemory(guestPhysicalAddress: table + 0x10, isWrite: false))
+      #expect(guest.rip == MMIOGuest.code)
+    } else {
+      #expect(outcome == .done && guest.rip == MMIOGuest.code + UInt64(bytes.count))
+      #expect(guest.guest.vcpu.selector(segment) == 0x10)
+      #expect(guest.guest.vcpu.descriptor(segment).base == 0x1234_5678)
+      #expect(guest.guest.contents(.guestInterruptibilityState).rawValue == (segment == .ss ? 2 : 0))
+    }
+  }
+
+  @Test("PUSH and POP of a register whose stack is in a device stop the guest; with LOCK they are #UD")
+  func stackInDevice() throws {
+    for bytes in [[0xFF, 0xF0], [0x41, 0xFF, 0xF7], [0x8F, 0xC0], [0x66, 0x8F, 0xC7]] as [[UInt8]] {
+      var guest = try MMIOGuest()
+      let outcome = guest.emulate(bytes)
+      guard case .unsupported = outcome else {
+        Issue.record("\(bytes): \(outcome)")
+        continue
+      }
+      #expect(guest.emulate([0xF0] + bytes) == .done)
+      #expect(guest.exception() == [6] && guest.rip == MMIOGuest.code)
+    }
+  }
+
   @Test("In real mode MOV to a segment register sets the base")
   func realModeSegments() throws {
     var guest = try MMIOGuest(is64Bit: false)

@@ -14,6 +14,9 @@ public enum InstructionDecoding: Equatable, Sendable {
   case incomplete
   /// An instruction that `Instruction` decodes, but with operands in registers only.
   case withoutMemory
+  /// MOV to segment register `number` from general-purpose register `register`: `length` bytes that access a descriptor
+  /// table.
+  case segmentLoad(number: UInt8, register: UInt8, length: Int)
   /// An instruction that `Instruction` does not decode: x87, AVX and all others that are not an `Operation`.
   case unsupported(UnsupportedInstruction)
 }
@@ -126,7 +129,7 @@ struct InstructionDecoder {
       instruction.repetition = prefixes.repetition
     case .mr, .rm, .mi, .mi8, .m, .m1, .mc, .mri8, .mrc, .rmi, .rmi8:
       let modRM = takeByte()
-      if modRM >= 0xC0 { return withoutMemory(opcode) }
+      if modRM >= 0xC0 { return withoutMemory(opcode, modRM) }
       instruction.memory = takeMemoryReference(modRM)
       if instruction.hasRegister { instruction.register = register(modRM, instruction.registerSize) }
       if isSegmentMove(opcode.operation) { instruction.register = RegisterOperand(modRM >> 3 & 7) }
@@ -195,11 +198,17 @@ struct InstructionDecoder {
     return RegisterOperand(isHighByte ? index &- 4 : index, isHighByte: isHighByte)
   }
 
-  private func withoutMemory(_ opcode: Opcode) -> InstructionDecoding {
+  private func withoutMemory(_ opcode: Opcode, _ modRM: UInt8) -> InstructionDecoding {
     let needsMemory =
       opcode.operation == .movbe || opcode.operation == .cmpxchg8b || opcode.operation == .cmpxchg16b
       || bytes[prefixes.count] == 0x0F && isMOVNTI
-    return prefixes.hasLock || needsMemory ? .undefined : .withoutMemory
+    if prefixes.hasLock || needsMemory { return .undefined }
+    switch opcode.operation {
+    case .movToSegment:
+      return .segmentLoad(number: modRM >> 3 & 7, register: modRM & 7 | prefixes.rex << 3 & 8, length: position)
+    case .push, .pop: return .unsupported(.stack)
+    default: return .withoutMemory
+    }
   }
 
   private var isMOVNTI: Bool { bytes[prefixes.count &+ 1] == 0xC3 }

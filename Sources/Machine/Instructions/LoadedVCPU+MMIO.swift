@@ -81,12 +81,27 @@ extension LoadedVCPU {
     case .tooLong: raise(.generalProtection)
     case .incomplete: throw fetchFault(ofByte: bytes.count, translation, in: memory)
     // Not what has exited: another processor has changed the code in between.
-    case .withoutMemory: break
+    case .withoutMemory: throw .changed
+    case .segmentLoad(let number, let register, let length):
+      let selector = UInt16(truncatingIfNeeded: generalPurposeRegister(Int(register)))
+      try loadSegment(number, selector, length: length, translation, in: memory)
     case .unsupported(let instruction):
       guard instruction.isUndefined else { return .unsupported(bytes) }
       raise(.invalidOpcode)
     }
     return .done
+  }
+
+  /// MOV to a segment register from a general-purpose one, which has exited because of the descriptor.
+  ///
+  /// No device has descriptors for the guest: it stops, unless memory is there now.
+  private mutating func loadSegment<Memory: GuestPhysicalMemory>(
+    _ number: UInt8, _ selector: UInt16, length: Int, _ translation: LinearAddressTranslation, in memory: Memory
+  ) throws(MemoryFault) {
+    let segment = GuestSegment(rawValue: Int32(number)) ?? .ds
+    try loadSegment(segment, selector, translation, in: memory)
+    advance(pastMemoryAccessBy: UInt32(truncatingIfNeeded: length))
+    if segment == .ss { blockByMOVSS() }
   }
 }
 
