@@ -5,12 +5,18 @@ import VMCS
 /// Data breakpoints on descriptors and task-state segments, which segment loads and task switches access, are not among
 /// it.
 extension LoadedVCPU {
-  /// What is rare at the end of an instruction: it ends blocking by STI and by MOV SS, and a single step is pending.
+  /// What is rare at the end of an instruction: it ends blocking by STI and by MOV SS; with RFLAGS.TF it ends RFLAGS.RF, and
+  /// a single step is pending.
   @inline(never) @usableFromInline
   mutating func endInstruction(_ interruptibility: UInt32) {
     if interruptibility & 3 != 0 {
       vmcs[.guestInterruptibilityState] = GuestInterruptibilityState(rawValue: interruptibility & ~3)
     }
+    if vmcs[.guestRFLAGS].tf { endStep() }
+  }
+
+  private mutating func endStep() {
+    clearResumeFlag()
     if isSingleStepping { addPendingDebugExceptions(Self.singleStep) }
   }
 

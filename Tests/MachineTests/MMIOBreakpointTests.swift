@@ -84,6 +84,23 @@ import VMX
     #expect(guest.movedQuickly)
   }
 
+  @Test("RFLAGS.RF, which the exit has saved, ends with an instruction that is stepped", arguments: [true, false])
+  func resumeFlag(quickly: Bool) throws {
+    var guest = try MMIOGuest()
+    guest.setAccessedFlags()
+    guest.guest.vcpu.flags = RFLAGS(rawValue: 0x1_0102)
+    guest.registers.rax = MMIOGuest.page
+    // MOV ECX, [RAX].
+    for (index, byte) in ([0x8B, 0x08] as [UInt8]).enumerated() {
+      _ = guest.guest.memory.store(byte, at: MMIOGuest.code + UInt64(index))
+    }
+    guest.guest.processor.setContents(of: .guestRIP, to: MMIOGuest.code)
+    let access = OperandAccess(address: MMIOGuest.page, linearAddress: MMIOGuest.page, isWrite: false)
+    #expect((quickly ? guest.emulate(access) : guest.emulateSlowly(access)) == .done)
+    #expect(guest.movedQuickly == quickly && guest.rip == MMIOGuest.code + 2)
+    #expect(guest.guest.vcpu.flags.rawValue == 0x102 && pending(guest) == 1 << 14)
+  }
+
   @Test("A repeated string instruction stops after the element that meets a breakpoint, and goes on")
   func repetition() throws {
     var guest = try guest()
