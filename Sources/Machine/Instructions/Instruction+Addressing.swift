@@ -7,11 +7,20 @@ extension Instruction {
   /// - Parameter rip: the address of the instruction.
   public func effectiveAddress(_ registers: RegisterFile, rip: UInt64) -> UInt64 {
     var address = memory.displacement
-    if let base = memory.base { address &+= registers[base] }
+    if let base = memory.base {
+      address &+= operation == .pop && base == RegisterFile.rsp ? stackPointerAfterPop(registers) : registers[base]
+    }
     if let index = memory.index { address &+= registers[index] &<< UInt64(memory.scale) }
     if memory.isRIPRelative { address &+= rip &+ UInt64(truncatingIfNeeded: length) }
     if isBitString { address &+= bitStringOffset(registers) }
     return address & mask(ofSize: memory.addressSize)
+  }
+
+  /// RSP as POP leaves it: its operand in memory is found by it (SDM, "POP—Pop a Value From the Stack").
+  private func stackPointerAfterPop(_ registers: RegisterFile) -> UInt64 {
+    let rsp = registers[RegisterFile.rsp]
+    let mask = mask(ofSize: stackAddressSize)
+    return rsp & ~mask | (rsp &+ UInt64(truncatingIfNeeded: memorySize)) & mask
   }
 
   /// The offset of the second operand in memory in its segment.

@@ -135,10 +135,6 @@ struct InstructionDecoder {
       if isSegmentMove(opcode.operation) { instruction.register = RegisterOperand(modRM >> 3 & 7) }
       if instruction.isMoveOfXMM { instruction.register = RegisterOperand(modRM >> 3 & 7 | prefixes.rex << 1 & 8) }
     }
-    if opcode.operation == .pop && instruction.memory.base == 4 {
-      // The address is that after POP has changed RSP.
-      instruction.memory.displacement &+= UInt64(truncatingIfNeeded: instruction.memorySize)
-    }
     switch opcode.encoding {
     case .mi, .rmi: instruction.immediate = takeImmediate(min(instruction.memorySize, 4))
     case .mi8, .mri8, .rmi8: instruction.immediate = takeImmediate(1)
