@@ -52,14 +52,14 @@ extension LoadedVCPU {
 
   /// Why byte `index`, which is not the first, of the instruction at RIP cannot be fetched.
   ///
-  /// For an index that `fetchInstruction` has left out. #UD if the byte has come to be there since.
+  /// For an index that `fetchInstruction` has left out. `.changed` if the byte has come to be there since.
   public func fetchFault<Memory: GuestPhysicalMemory>(
     ofByte index: Int, _ translation: LinearAddressTranslation, in memory: Memory
   ) -> MemoryFault {
     do throws(MemoryFault) {
       _ = try codeOperand(translation).locate(
         vmcs[.guestRIP] &+ UInt64(truncatingIfNeeded: index), byteCount: 1, for: .fetch, in: memory)
-      return .exception(.invalidOpcode)
+      return .changed
     } catch { return error }
   }
 

@@ -71,7 +71,7 @@ extension LoadedVCPU {
         INSOUTSInstructionInformation(rawValue: vmcs[.vmExitInstructionInformation]), isINS: isINS)
       : try decodeStringIO(translation, in: memory)
     // Not what has exited: the guest, or a device of its, has changed the code in between.
-    guard let instruction else { throw .exception(.invalidOpcode) }
+    guard let instruction else { throw .changed }
     return instruction
   }
 

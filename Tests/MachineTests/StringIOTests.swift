@@ -277,6 +277,29 @@ final class StringIOMachine {
     #expect(guest.vcpu.register(.rip) == 0x1004)
   }
 
+  @Test("Where other code is now, the guest executes that, by its paging structures as they are")
+  func otherCode() throws {
+    var configuration = ProcessorModel.Configuration.skylakeX
+    configuration.basicCapabilities &= ~(1 << 54)
+    let guest = try StringIOMachine(.long64, configuration)
+    // NOP; then OUTSB.
+    #expect(guest.memory.store(UInt16(0x6E90), at: 0x1000))
+    #expect(guest.memory.store(UInt8(0x99), at: 0x2000))
+    guest.registers.rsi = 0x2000
+    var exit = guest.exit(.out, .byte, port: StringIOMachine.scratch)
+    exit.instructionInformation = nil
+    let flush = ProcessorAccess.invvpid(type: 1, vpid: 1, linearAddress: 0)
+    _ = guest.execute(exit)
+    guest.processor.clearTrace()
+    #expect(guest.execute(exit) == nil && guest.injected == nil)
+    #expect(guest.vcpu.register(.rip) == 0x1000 && guest.registers.rsi == 0x2000)
+    #expect(guest.processor.trace.entries.contains { $0.access == flush })
+    exit[.guestRIP] = 0x1001
+    #expect(guest.execute(exit) == nil && guest.injected == nil)
+    #expect(guest.vcpu.register(.rip) == 0x1002)
+    #expect(guest.machine.bus.read(port: StringIOMachine.scratch, size: .byte, at: 0) == 0x99)
+  }
+
   @Test("A repetition that goes on has ended blocking by STI and by MOV SS", arguments: [1, 2] as [UInt32])
   func interruptShadow(blocking: UInt32) throws {
     let guest = try StringIOMachine(.long64)

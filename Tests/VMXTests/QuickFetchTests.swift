@@ -38,4 +38,19 @@ import VMCS
     }
     #expect(quickCount > 200)
   }
+
+  @Test("A byte that has come to be there since the fetch is no fault: the guest executes the instruction again")
+  func laterByte() throws {
+    let fixture = try VCPUFixture()
+    var vcpu = fixture.makeLoadedVCPU()
+    vcpu.setDescriptor(
+      .cs, to: GuestDescriptor(base: 0, limit: 0xFFFF, accessRights: SegmentAccessRights(rawValue: 0x9B)))
+    fixture.set(.guestRIP, 0xFFF)
+    let translation = vcpu.linearAddressTranslation(physicalAddressWidth: 39, has1GBPages: false)
+    let (short, long) = (FlatMemory(byteCount: 0x1000), FlatMemory(byteCount: 0x2000))
+    let (missing, changed) = (
+      vcpu.fetchFault(ofByte: 1, translation, in: short), vcpu.fetchFault(ofByte: 1, translation, in: long)
+    )
+    #expect(missing == .missingMemory(guestPhysicalAddress: 0x1000, isWrite: false) && changed == .changed)
+  }
 }
