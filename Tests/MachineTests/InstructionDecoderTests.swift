@@ -86,6 +86,11 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     mov([0x43, 0x8B, 0x0C, 0x24], in: 8, size: 4, MemoryReference(base: 12, index: 12, addressSize: 8)),
     mov([0x41, 0x8B, 0x4D, 0], in: 8, size: 4, MemoryReference(base: 13, addressSize: 8)),
     mov([0x65, 0x66, 0x8B, 0x08], in: 8, size: 2, MemoryReference(segment: .gs, base: 0, addressSize: 8)),
+    // MOVDIRI.
+    mov([0x0F, 0x38, 0xF9, 0x0C], in: 2, size: 4, MemoryReference(base: 6, addressSize: 2), isStore: true),
+    mov([0x0F, 0x38, 0xF9, 0x08], in: 4, size: 4, MemoryReference(base: 0, addressSize: 4), isStore: true),
+    mov([0x0F, 0x38, 0xF9, 0x08], in: 8, size: 4, MemoryReference(base: 0, addressSize: 8), isStore: true),
+    mov([0x48, 0x0F, 0x38, 0xF9, 0x08], in: 8, size: 8, MemoryReference(base: 0, addressSize: 8), isStore: true),
   ]
 
   private static func signed(_ value: Int64) -> UInt64 { UInt64(bitPattern: value) }
@@ -158,12 +163,21 @@ struct DecodingRow: Sendable, CustomTestStringConvertible {
     .init([0x0F, 0xA0], .unsupported(.stack)), .init([0xFF, 0x10], .unsupported(.control)),
     .init([0xFF, 0x28], .unsupported(.control)), .init([0xC3], .unsupported(.control)),
     .init([0xCF], .unsupported(.control)),
-    // CRC32, TZCNT, LZCNT, ADCX.
-    .init([0xF2, 0x0F, 0x38, 0xF0, 0x00], .unsupported(.laterExtension)),
-    .init([0xF3, 0x0F, 0xBC, 0x00], .unsupported(.laterExtension)),
-    .init([0xF3, 0x0F, 0xBD, 0x00], .unsupported(.laterExtension)),
+    // WRSS, MOVDIR64B, ENQCMD, INVPCID, AESENC128KL.
     .init([0x0F, 0x38, 0xF6, 0x00], .unsupported(.laterExtension)),
-    .init([0xD7], .unsupported(.withoutOperand)), .init([0x90], .unsupported(.withoutOperand)),
+    .init([0x66, 0x0F, 0x38, 0xF8, 0x00], .unsupported(.laterExtension)),
+    .init([0xF2, 0x0F, 0x38, 0xF8, 0x00], .unsupported(.laterExtension)),
+    .init([0x66, 0x0F, 0x38, 0x82, 0x00], .unsupported(.laterExtension)),
+    .init([0xF3, 0x0F, 0x38, 0xDC, 0x00], .unsupported(.laterExtension)),
+    // MOVDIRI with prefixes, with LOCK, and to a register; LOCK with XLAT, TZCNT, CRC32 and ADCX.
+    .init([0x66, 0x0F, 0x38, 0xF9, 0x08], .undefined), .init([0xF2, 0x0F, 0x38, 0xF9, 0x08], .undefined),
+    .init([0xF3, 0x0F, 0x38, 0xF9, 0x08], .undefined), .init([0xF0, 0x0F, 0x38, 0xF9, 0x08], .undefined),
+    .init([0x0F, 0x38, 0xF9, 0xC8], .undefined), .init([0xF0, 0xD7], .undefined),
+    .init([0xF0, 0xF3, 0x0F, 0xBC, 0x00], .undefined), .init([0xF0, 0xF2, 0x0F, 0x38, 0xF0, 0x00], .undefined),
+    .init([0xF0, 0x66, 0x0F, 0x38, 0xF6, 0x00], .undefined),
+    .init([0xF3, 0x0F, 0xBC, 0xC0], .withoutMemory), .init([0xF2, 0x0F, 0x38, 0xF1, 0xC0], .withoutMemory),
+    .init([0xF3, 0x0F, 0x38, 0xF6, 0xC0], .withoutMemory),
+    .init([0x90], .unsupported(.withoutOperand)),
   ]
 
   init(_ bytes: [UInt8], _ decoding: InstructionDecoding) { self.init(bytes, [2, 4, 8], decoding) }

@@ -47,8 +47,8 @@ struct MMIOGuest {
   private static let tables: UInt64 = 0x8000
 
   /// 64-bit code, with linear addresses that are physical ones; or flat 32-bit code without paging.
-  init(is64Bit: Bool = true) throws {
-    guest = try GuestOnModel()
+  init(_ configuration: ProcessorModel.Configuration = .skylakeX, is64Bit: Bool = true) throws {
+    guest = try GuestOnModel(configuration)
     _ = IdentityPageTables.write(to: guest.memory, at: Self.tables)
     guest.vcpu.start(LinuxEntry(rip: Self.code, rsi: 0, rsp: 0x7000, cr3: Self.tables, gdtBase: 0, gdtLimit: 0))
     if !is64Bit { try leave64BitMode() }
@@ -125,11 +125,24 @@ struct MMIOGuest {
   }
 }
 
+extension ProcessorModel.Configuration {
+  /// With or without TZCNT and LZCNT.
+  fileprivate static func skylakeX(hasBitCounts: Bool) -> Self {
+    var configuration = skylakeX
+    let (bmi1, lzcnt): (UInt32, UInt32) = (1 << 3, 1 << 5)
+    let leaf7 = configuration.cpuid[.init(7)]?.ebx ?? 0
+    configuration.cpuid[.init(7)]?.ebx = hasBitCounts ? leaf7 | bmi1 : leaf7 & ~bmi1
+    let extended = configuration.cpuid[.init(0x8000_0001)]?.ecx ?? 0
+    configuration.cpuid[.init(0x8000_0001)]?.ecx = hasBitCounts ? extended | lzcnt : extended & ~lzcnt
+    return configuration
+  }
+}
+
 @Suite struct MMIOEmulationTests {
   @Test(
     "Every form does to a device's page, registers and flags what it does to memory", arguments: InstructionForm.all)
   func forms(form: InstructionForm) throws {
-    var guest = try MMIOGuest()
+    var guest = try MMIOGuest(.skylakeX(hasBitCounts: true))
     let fsBase: UInt64 = 0x1234_5678
     guest.guest.processor.setContents(of: .guestFSBase, to: fsBase)
     var random = RandomNumbers(seed: 1 + form.name.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })
@@ -548,6 +561,46 @@ struct MMIOGuest {
     #expect(guest.emulate([0x8A, 0x07], linear: 0xA_0000, isWrite: false) == .done)
     #expect(guest.exception() == nil && guest.rip == MMIOGuest.code + 2 && guest.registers.rax & 0xFF == 0x5A)
     #expect(guest.device.accesses == [PageDevice.Access(address: MMIOGuest.page, byteCount: 1)])
+  }
+
+  @Test(
+    "XLAT loads AL by AL from its table",
+    arguments: [
+      // Code of 64 bits or 32, the instruction, RBX, RAX, the linear address.
+      (true, [0xD7], MMIOGuest.page, 0x1234_56FF, MMIOGuest.page + 0xFF),
+      (true, [0x65, 0xD7], 0x1000, 0x7F, MMIOGuest.page + 0x107F),
+      (true, [0x67, 0xD7], 0x9_FFFF_FFFF, 2, 1), (false, [0xD7], 0x9_0000_1000, 0x102, 0x1002),
+      (false, [0x67, 0xD7], 0x7_FFFF, 0x80, 0x7F), (true, [0x48, 0xF3, 0xD7], 0, 0x80, 0x80),
+    ] as [(Bool, [UInt8], UInt64, UInt64, UInt64)])
+  func xlat(is64Bit: Bool, bytes: [UInt8], rbx: UInt64, rax: UInt64, linear: UInt64) throws {
+    var guest = try MMIOGuest(is64Bit: is64Bit)
+    guest.guest.processor.setContents(of: .guestGSBase, to: MMIOGuest.page)
+    (guest.registers.rbx, guest.registers.rax) = (rbx, rax)
+    let address = MMIOGuest.page | linear & 0xFFF
+    guest.device.bytes[Int(linear & 0xFFF)] = 0x5A
+    let flags = guest.guest.vcpu.flags.rawValue
+    #expect(guest.emulate(bytes, at: address, linear: linear, isWrite: false) == .done)
+    #expect(guest.exception() == nil && guest.rip == MMIOGuest.code + UInt64(bytes.count))
+    #expect(guest.device.accesses == [PageDevice.Access(address: address, byteCount: 1)])
+    #expect(guest.registers.rax == rax & ~0xFF | 0x5A && guest.registers.rbx == rbx)
+    #expect(guest.guest.vcpu.flags.rawValue == flags)
+  }
+
+  @Test("TZCNT and LZCNT are BSF and BSR to a processor that does not have them", arguments: [false, true])
+  func bitCounts(hasThem: Bool) throws {
+    var guest = try MMIOGuest(.skylakeX(hasBitCounts: hasThem))
+    guest.registers.rax = MMIOGuest.page
+    for (opcode, value, count, index) in [(0xBC, 0x28, 3, 3), (0xBD, 0x28, 26, 5), (0xBC, 0, 32, 7), (0xBD, 0, 32, 7)]
+      as [(UInt8, UInt8, UInt64, UInt64)]
+    {
+      guest.device.bytes[0] = value
+      guest.registers.rcx = 7
+      guest.guest.vcpu.flags = RFLAGS(rawValue: 2)
+      #expect(guest.emulate([0xF3, 0x0F, opcode, 0x08], isWrite: false) == .done)
+      #expect(guest.registers.rcx == (hasThem ? count : index))
+      #expect(guest.guest.vcpu.flags.cf == (hasThem && value == 0))
+      #expect(guest.guest.vcpu.flags.zf == (!hasThem && value == 0))
+    }
   }
 
   @Test("Where a code page is missing there is a page fault at its beginning, with the fetch's error code")

@@ -189,6 +189,13 @@ struct InstructionForm: Sendable, CustomTestStringConvertible {
       Self(name: "BSF r, m", opcode: [0x0F, 0xBC], undefinedFlags: 0x895),
       Self(name: "BSR r, m", opcode: [0x0F, 0xBD], undefinedFlags: 0x895),
       Self(name: "POPCNT r, m", opcode: [0x0F, 0xB8], prefix: 0xF3),
+      // All but CF and ZF.
+      Self(name: "TZCNT r, m", opcode: [0x0F, 0xBC], undefinedFlags: 0x894, prefix: 0xF3),
+      Self(name: "LZCNT r, m", opcode: [0x0F, 0xBD], undefinedFlags: 0x894, prefix: 0xF3),
+      Self(name: "CRC32 r, m8", opcode: [0x0F, 0x38, 0xF0], prefix: 0xF2),
+      Self(name: "CRC32 r, m", opcode: [0x0F, 0x38, 0xF1], prefix: 0xF2),
+      Self(name: "ADCX r, m", opcode: [0x0F, 0x38, 0xF6], isNever16: true, prefix: 0x66),
+      Self(name: "ADOX r, m", opcode: [0x0F, 0x38, 0xF6], isNever16: true, prefix: 0xF3),
       Self(name: "CMPXCHG16B m128", opcode: [0x0F, 0xC7], group: 1, isLockable: true, isDoubleQuadword: true),
     ]
 

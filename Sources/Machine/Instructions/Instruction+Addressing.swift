@@ -12,6 +12,7 @@ extension Instruction {
     }
     if let index = memory.index { address &+= registers[index] &<< UInt64(memory.scale) }
     if memory.isRIPRelative { address &+= rip &+ UInt64(truncatingIfNeeded: length) }
+    if operation == .xlat { address &+= registers[RegisterFile.rax] & 0xFF }
     if isBitString { address &+= bitStringOffset(registers) }
     return address & mask(ofSize: memory.addressSize)
   }

@@ -17,7 +17,7 @@ extension Instruction {
     _ value: UInt64, second: UInt64 = 0, _ registers: RegisterFile, _ rflags: inout RFLAGS
   ) -> UInt64 {
     switch operation {
-    case .mov, .movzx: return move(value, registers)
+    case .mov, .movzx, .xlat: return move(value, registers)
     case .movsx: return move(signExtended(value, fromSize: memorySize), registers)
     case .movbe: return isDestinationMemory ? swapped(operand(registers)) : move(swapped(value), registers)
     case .cmovcc: return move(rflags.meets(condition) ? value : operand(registers), registers)
@@ -36,6 +36,9 @@ extension Instruction {
     case .mul, .imul, .imulRegister: return multiply(value, registers, &rflags)
     case .div, .idiv: return divide(value, registers)
     case .bsf, .bsr, .popcnt: return searchBits(value, registers, &rflags)
+    case .tzcnt, .lzcnt: return countZeros(value, registers, &rflags)
+    case .crc32: return accumulateCRC(value, registers)
+    case .adcx, .adox: return addCarrying(value, registers, &rflags)
     case .movFromSegment: return second
     case .movToSegment, .clflush, .cmpxchg16b, .movups, .movaps, .movlps, .movhps: return value
     case .bt, .bts, .btr, .btc: return testBit(value, registers, &rflags)
@@ -154,6 +157,34 @@ extension Instruction {
     }
     rflags.zf = value == 0
     if value != 0 || operation == .popcnt { registers.write(result, to: register, size: registerSize) }
+    return value
+  }
+
+  /// TZCNT and LZCNT, of which CF and ZF are defined; the other flags stay.
+  private func countZeros(_ value: UInt64, _ registers: RegisterFile, _ rflags: inout RFLAGS) -> UInt64 {
+    let width = 8 &* memorySize
+    let leading = value.leadingZeroBitCount &- (64 &- width)
+    let count = operation == .lzcnt ? leading : min(value.trailingZeroBitCount, width)
+    (rflags.cf, rflags.zf) = (value == 0, count == 0)
+    registers.write(UInt64(truncatingIfNeeded: count), to: register, size: registerSize)
+    return value
+  }
+
+  /// CRC32: a division by the polynomial 11EDC6F41H, of which the bits are reflected here.
+  private func accumulateCRC(_ value: UInt64, _ registers: RegisterFile) -> UInt64 {
+    var remainder = registers.read(register, size: 4) ^ value
+    for _ in 0..<8 &* memorySize { remainder = remainder >> 1 ^ (remainder & 1 == 0 ? 0 : 0x82F6_3B78) }
+    registers.write(remainder, to: register, size: 4)
+    return value
+  }
+
+  /// ADCX and ADOX, which use and change CF or OF alone.
+  private func addCarrying(_ value: UInt64, _ registers: RegisterFile, _ rflags: inout RFLAGS) -> UInt64 {
+    let carry = operation == .adcx ? rflags.cf : rflags.of
+    let result = ArithmeticResult.sum(operand(registers), value, carry: carry ? 1 : 0, size: memorySize)
+    let isCarried = result.flags & ArithmeticResult.carry != 0
+    if operation == .adcx { rflags.cf = isCarried } else { rflags.of = isCarried }
+    registers.write(result.value, to: register, size: registerSize)
     return value
   }
 

@@ -6,7 +6,7 @@ import VMX
 public enum Operation: UInt8, CaseIterable, Sendable {
   /// The eight of opcodes 00H to 3FH and 80H to 83H, in their order.
   case add, or, adc, sbb, and, sub, xor, cmp
-  /// Moves; MOVNTI is `mov` and MOVSXD is `movsx`.
+  /// Moves; MOVNTI and MOVDIRI are `mov` and MOVSXD is `movsx`.
   case mov, movzx, movsx, movbe, cmovcc, setcc, xchg
   /// Arithmetic and logic.
   case test, not, neg, inc, dec, xadd, cmpxchg, cmpxchg8b, cmpxchg16b
@@ -18,8 +18,14 @@ public enum Operation: UInt8, CaseIterable, Sendable {
   case mul, imul, div, idiv
   /// IMUL with a destination register.
   case imulRegister
-  /// Searches for a bit, and the number of bits.
-  case bsf, bsr, popcnt
+  /// Searches for a bit, and numbers of bits; TZCNT and LZCNT are BSF and BSR to a processor that does not have them.
+  case bsf, bsr, popcnt, tzcnt, lzcnt
+  /// CRC32, of the low 4 bytes of `register` and the memory operand.
+  case crc32
+  /// Additions with CF, and with OF in its place.
+  case adcx, adox
+  /// XLAT: MOV to AL, with AL as an index.
+  case xlat
   /// Bit tests, in the order of opcode 0FH BAH.
   case bt, bts, btr, btc
   /// String instructions.
@@ -120,7 +126,7 @@ public struct Instruction: Equatable, Sendable {
   /// The size of the memory operand in bytes: 1, 2, 4, 8 or, of CMPXCHG16B and XMM registers, 16.
   public var memorySize: Int
   /// The size of the register operand in bytes: 1, 2, 4 or 8, or 16 as the memory operand; greater than `memorySize` for
-  /// MOVZX and MOVSX.
+  /// MOVZX and MOVSX, and 4 for CRC32, which clears the upper half of 8.
   public var registerSize: Int
   /// Whether the memory operand is the destination operand, or would be if the operation had a result.
   public var isDestinationMemory: Bool
@@ -192,6 +198,7 @@ extension Instruction {
   public var usesFlags: Bool {
     switch operation {
     case .mov, .movzx, .movsx, .movbe, .xchg, .not, .push, .pop, .movFromSegment, .movToSegment, .clflush: false
+    case .crc32, .xlat: false
     case .movups, .movaps, .movlps, .movhps: false
     default: true
     }

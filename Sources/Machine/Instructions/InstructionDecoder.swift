@@ -110,11 +110,8 @@ struct InstructionDecoder {
     }
   }
 
-  /// With REPNE it is CRC32, with 66H there is MOVNTDQA.
   private mutating func takeThreeByteOpcode() -> OpcodeEntry {
-    let opcode = takeByte()
-    if opcode == 0x2A && mandatoryPrefix == 0x66 { return .row(.movaps, .rm, .doubleQuadword) }
-    return prefixes.repetition == .none ? .threeByte(opcode) : .unsupported(.laterExtension)
+    .threeByte(takeByte(), prefix: mandatoryPrefix, isWide: prefixes.rex & 8 != 0)
   }
 
   private mutating func decode(_ opcode: Opcode) -> InstructionDecoding {
@@ -124,6 +121,11 @@ struct InstructionDecoder {
       instruction.memory.segment = prefixes.segment ?? .ds
       instruction.memory.displacement = bytes.quadword(at: position) & mask(ofSize: addressSize)
       position &+= addressSize
+    case .zo where opcode.operation == .xlat:
+      let rbx: UInt8 = 3
+      instruction.memory = MemoryReference(segment: prefixes.segment ?? .ds, base: rbx, addressSize: addressSize)
+      instruction.source = .register
+      instruction.isDestinationMemory = false
     case .zo:
       instruction.memory = stringOperand(opcode.operation)
       instruction.repetition = prefixes.repetition
@@ -154,7 +156,8 @@ struct InstructionDecoder {
     let isConversion = opcode.operation == .movzx || opcode.operation == .movsx
     var instruction = Instruction(
       operation: opcode.operation, memory: MemoryReference(addressSize: addressSize), memorySize: memorySize,
-      registerSize: isConversion ? operandSize : memorySize, isDestinationMemory: true,
+      registerSize: isConversion ? operandSize : opcode.operation == .crc32 ? 4 : memorySize,
+      isDestinationMemory: true,
       condition: opcode.condition, hasLock: prefixes.hasLock, stackAddressSize: attributes.stack, length: 0)
     switch opcode.encoding {
     case .mr, .td, .mri8, .mrc: instruction.source = .register
@@ -197,7 +200,7 @@ struct InstructionDecoder {
   private func withoutMemory(_ opcode: Opcode, _ modRM: UInt8) -> InstructionDecoding {
     let needsMemory =
       opcode.operation == .movbe || opcode.operation == .cmpxchg8b || opcode.operation == .cmpxchg16b
-      || bytes[prefixes.count] == 0x0F && isMOVNTI
+      || bytes[prefixes.count] == 0x0F && (isMOVNTI || isMOVDIRI)
     if prefixes.hasLock || needsMemory { return .undefined }
     switch opcode.operation {
     case .movToSegment:
@@ -208,6 +211,7 @@ struct InstructionDecoder {
   }
 
   private var isMOVNTI: Bool { bytes[prefixes.count &+ 1] == 0xC3 }
+  private var isMOVDIRI: Bool { bytes[prefixes.count &+ 1] == 0x38 && bytes[prefixes.count &+ 2] == 0xF9 }
 
   private func isSegmentMove(_ operation: Operation) -> Bool {
     operation == .movFromSegment || operation == .movToSegment

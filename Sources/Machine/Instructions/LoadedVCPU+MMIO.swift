@@ -74,7 +74,10 @@ extension LoadedVCPU {
     _ translation: LinearAddressTranslation, in memory: Memory
   ) throws(MemoryFault) -> MMIOOutcome {
     switch Instruction.decode(bytes, attributes) {
-    case .instruction(let instruction):
+    case .instruction(var instruction):
+      // Without the feature the prefix means nothing.
+      if instruction.operation == .tzcnt && !hasTZCNT { instruction.operation = .bsf }
+      if instruction.operation == .lzcnt && !hasLZCNT { instruction.operation = .bsr }
       var execution = MMIOExecution(instruction, access, is64Bit: attributes.is64Bit, rip: instructionPointer)
       try execution.run(&self, &device, translation, memory)
     case .undefined: raise(.invalidOpcode)

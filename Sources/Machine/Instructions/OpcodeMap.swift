@@ -38,7 +38,7 @@ enum OperandWidth {
   case word
   /// 4 bytes, or 2 with an operand size of 2.
   case doubleword
-  /// 4 bytes, whatever the operand size: that of MOVSS and MOVD.
+  /// 4 bytes, whatever the operand size: that of MOVSS, MOVD and MOVDIRI.
   case singlePrecision
   /// 8 bytes.
   case quadword
@@ -123,6 +123,7 @@ enum OpcodeEntry {
     case 0xAA, 0xAB: return row(.stos, .zo, width)
     case 0xAC, 0xAD: return row(.lods, .zo, width)
     case 0xAE, 0xAF: return row(.scas, .zo, width)
+    case 0xD7: return row(.xlat, .zo, .byte)
     case 0xC0, 0xC1: return row(operation(.rol, number), .mi8, width)
     case 0xC6, 0xC7: return number == 0 ? row(.mov, .mi, width) : .undefined
     case 0xD0, 0xD1: return row(operation(.rol, number), .m1, width)
@@ -189,7 +190,8 @@ enum OpcodeEntry {
   static func repeated(_ opcode: UInt8) -> Self {
     switch opcode {
     case 0xB8: row(.popcnt, .rm, .full)
-    case 0xBC, 0xBD: .unsupported(.laterExtension)
+    case 0xBC: row(.tzcnt, .rm, .full)
+    case 0xBD: row(.lzcnt, .rm, .full)
     default: .unsupported(.twoByte(opcode))
     }
   }
@@ -201,13 +203,27 @@ enum OpcodeEntry {
   }
 
   /// "Three-byte Opcode Map: First Two Bytes are 0F 38H".
-  static func threeByte(_ opcode: UInt8) -> Self {
-    switch opcode {
-    case 0xF0: row(.movbe, .rm, .full)
-    case 0xF1: row(.movbe, .mr, .full)
-    // ADCX and ADOX, and what is between: WRSS, WRUSS, INVPCID, and moves of 64 bytes.
-    case 0xF0...0xFF, 0x80...0x82: .unsupported(.laterExtension)
-    default: .unsupported(.registersInProcessor)
+  ///
+  /// - Parameters:
+  ///   - prefix: the mandatory prefix, 66H, F3H or F2H; 0 if there is none.
+  ///   - isWide: whether REX.W is 1.
+  static func threeByte(_ opcode: UInt8, prefix: UInt8, isWide: Bool) -> Self {
+    let width: OperandWidth = isWide ? .quadword : .singlePrecision
+    switch (opcode, prefix) {
+    // MOVNTDQA.
+    case (0x2A, 0x66): return row(.movaps, .rm, .doubleQuadword)
+    case (0xF0, 0), (0xF0, 0x66): return row(.movbe, .rm, .full)
+    case (0xF1, 0), (0xF1, 0x66): return row(.movbe, .mr, .full)
+    case (0xF0, 0xF2): return row(.crc32, .rm, .byte)
+    case (0xF1, 0xF2): return row(.crc32, .rm, .full)
+    case (0xF6, 0x66): return row(.adcx, .rm, width)
+    case (0xF6, 0xF3): return row(.adox, .rm, width)
+    // MOVDIRI.
+    case (0xF9, 0): return row(.mov, .mr, width)
+    case (0xF9, _): return .undefined
+    // WRSS, WRUSS, INVPCID, moves of 64 bytes, and Key Locker.
+    case (0xF0...0xFF, _), (0x80...0x82, _), (_, 0xF2), (_, 0xF3): return .unsupported(.laterExtension)
+    default: return .unsupported(.registersInProcessor)
     }
   }
 

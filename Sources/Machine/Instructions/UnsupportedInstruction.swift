@@ -21,10 +21,10 @@ public enum UnsupportedInstruction: UInt8, CaseIterable, Sendable {
   case control
   /// ARPL, BOUND, LAR, LSL, LLDT, LTR, SLDT, STR, VERR, VERW: system instructions with 2 to 8 bytes in memory.
   case descriptor
-  /// TZCNT, LZCNT, ADCX, ADOX, CRC32, MOVDIRI and the like: what the processor must have, and seldom executes on memory
-  /// that is a device.
+  /// WRSS, WRUSS, INVEPT, INVVPID, INVPCID, MOVDIR64B, ENQCMD, Key Locker: the rest of the three-byte opcode map, which
+  /// has general-purpose registers and operands of 4 to 64 bytes.
   case laterExtension
-  /// XLAT, INS and OUTS, which make an exit of their own before, and instructions without an operand in memory.
+  /// INS and OUTS, which make an exit of their own before, and instructions without an operand in memory.
   case withoutOperand
 
   /// Whether the guest gets #UD; otherwise it stops.
