@@ -239,7 +239,7 @@ extension VirtualProcessor {
     if machine.pointee.bus.takeInterruptRise() { kicks.exits.formUnion(machine.pointee.mailboxes.all) }
     setLINT0()
     kicks.subtract(ProcessorSet(index))
-    isAttentive = true
+    if machine.pointee.bus.interruptPending || !kicks.isEmpty { isAttentive = true }
   }
 
   /// Tells the local APIC of what INTR has done since the last time; it may have risen and fallen meanwhile.
@@ -247,12 +247,13 @@ extension VirtualProcessor {
     let rises = machine.pointee.bus.interruptRises
     if rises != knownInterruptRises {
       knownInterruptRises = rises
-      _ = localAPIC.setPin(.lint0, false)
+      isAttentive = true
+      if localAPIC.isLINT0High { _ = localAPIC.setPin(.lint0, false) }
       if localAPIC.setPin(.lint0, true) {
         _ = mailbox.post(InterruptMessage(destination: ~0, vector: 0, deliveryMode: .nmi))
       }
     }
-    if !machine.pointee.bus.knownInterruptPending { _ = localAPIC.setPin(.lint0, false) }
+    if localAPIC.isLINT0High && !machine.pointee.bus.knownInterruptPending { _ = localAPIC.setPin(.lint0, false) }
   }
 
   // MARK: The host's

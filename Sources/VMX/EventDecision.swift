@@ -101,9 +101,9 @@ public struct EventDecision: Equatable, Sendable {
       (remaining.nmi, remaining.secondNMI) = (remaining.secondNMI, false)
     }
     // With blocking by STI a processor may exit for the NMI window at once, and come no further.
-    let isHeldBySTIAlone = injection == nil && interruptibility.isHoldingNMIsBySTIAlone
+    let isHeldBySTIAlone = remaining.nmi && injection == nil && interruptibility.isHoldingNMIsBySTIAlone
     needsNMIWindow = remaining.nmi && !isHeldBySTIAlone
-    needsInterruptWindow = needsInterruptWindow || remaining.nmi && isHeldBySTIAlone
+    needsInterruptWindow = needsInterruptWindow || isHeldBySTIAlone
     if externalInterruptRequested {
       takesExternalInterrupt = injection == nil && interruptibility.acceptsExternalInterrupt
       needsInterruptWindow = needsInterruptWindow || !takesExternalInterrupt

@@ -26,11 +26,15 @@ extension LocalAPIC {
     let bit: UInt8 = 1 << pin.rawValue
     let rises = level && pins & bit == 0
     if level { pins |= bit } else { pins &= ~bit }
+    guard level else { return false }
     if mode == .disabled { return rises && pin == .lint1 }
     if rises && load(pin.offset) & (Self.masked | 0x700) == 0x400 { return true }
     raisePin(pin, rises: rises)
     return false
   }
+
+  /// The level of LINT0.
+  var isLINT0High: Bool { @inline(__always) mutating get { pins & 1 != 0 } }
 
   private mutating func raisePin(_ pin: LocalInterruptPin, rises: Bool) {
     let entry = load(pin.offset)
