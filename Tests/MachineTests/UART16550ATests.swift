@@ -139,6 +139,21 @@ private final class Port {
     }
   }
 
+  @Test func `a byte that comes does not take back the interrupt for those that have waited`() {
+    let port = Port()
+    port.write(2, 0xc1)
+    port.write(1, 0x01)
+    port.write(4, 0x08)
+    #expect(port.receive(1))
+    let end = port.uart.nextDeadline
+    port.uart.advance(to: end)
+    #expect(port.read(2, at: end) == 0xcc)
+    #expect(port.receive(2, at: end + 1) && port.line)
+    #expect(port.read(2, at: end + 1) == 0xcc)
+    #expect(port.read(0, at: end + 2) == 1)
+    #expect(port.read(2, at: end + 2) == 0xc1 && !port.line)
+  }
+
   /// The four interrupts, all pending, go away one after the other in the order of their priority.
   @Test func `IIR tells of the highest priority first`() {
     let port = Port()

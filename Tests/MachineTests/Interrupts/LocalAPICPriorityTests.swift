@@ -187,6 +187,10 @@ private struct ReferenceLocalAPIC {
       toggle(LocalAPICRegister.inService, 0x62)
       #expect(apic.requestingVirtualInterrupt == 0x31)
       #expect(apic.servicingVirtualInterrupt == 0x62)
+      // The guest's TPR, too, which the processor stores without an exit.
+      page.storeBytes(of: 0x20, toByteOffset: LocalAPICRegister.taskPriority, as: UInt32.self)
+      #expect(apic.read(offset: LocalAPICRegister.processorPriority, at: 0) == 0x60)
+      page.storeBytes(of: 0, toByteOffset: LocalAPICRegister.taskPriority, as: UInt32.self)
       #expect(apic.hasRecognizableVirtualInterrupt() == false)
 
       // An EOI that is emulated, and one that the processor has virtualized.
