@@ -401,6 +401,6 @@ _Noreturn void benchmark(const uint8_t *boot_params) {
   }
   if (!count) print("done\n");
   // PM1a_CNT: SLP_EN, and the SLP_TYP of S5 in Skep's ACPI tables.
-  __asm__ volatile("out %0, %1" : : "a"((uint16_t)0x3400), "d"((uint16_t)0x604));
+  __asm__ volatile("out %0, %1" : : "a"((uint16_t)0x2000), "d"((uint16_t)0x604));
   for (;;) __asm__ volatile("hlt");
 }

@@ -27,7 +27,7 @@ guest:
   cli
   hlt
   mov $0x604, %edx              // turns the machine off if it wakes
-  mov $0x3400, %eax
+  mov $0x2000, %eax
   out %ax, %dx
   .bss
   .skip 4096

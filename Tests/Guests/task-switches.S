@@ -221,7 +221,7 @@ after_call:
   test $0x40, %al
   jz 3b
   mov $0x604, %edx
-  mov $0x3400, %eax
+  mov $0x2000, %eax
   out %ax, %dx
 4:
   hlt
