@@ -206,7 +206,7 @@ struct GuestTests {
     let (_, output) = try scratch.shell(
       """
       : >out
-      env --default-signal=\(name) \(command("loop")) >out 2>&1 &
+      env --default-signal=INT,HUP,TERM \(command("loop")) >out 2>&1 &
       for i in $(seq 600); do grep -qs looping out && echo looping && break; sleep 0.1; done
       kill -\(name) $!
       wait $!

@@ -104,8 +104,8 @@ struct RunTests {
     let result = try scratch.shell(
       """
       : >out
-      env --default-signal=\(name) \(command(TestKernel(action: .hang))) >out 2>&1 &
-      until grep -qs ^kernel out; do sleep 0.1; done
+      env --default-signal=INT,HUP,TERM \(command(TestKernel(action: .hang))) >out 2>&1 &
+      for i in $(seq 600); do grep -qs ^kernel out && break; sleep 0.1; done
       bochs=$(pgrep -P $!)
       kill -\(name) $!
       wait $!
