@@ -81,32 +81,16 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
 
   /// `advance()` after CPUID, in three VMREADs: blocking by STI and by MOV SS ends when an event is to be delivered.
   ///
-  /// With RFLAGS.TF all is done at once, and if the processor has an interrupt to deliver by itself. Else nothing could
-  /// tell but a data breakpoint that MOV SS has met.
+  /// With RFLAGS.TF all is done at once. Else only these could tell: a data breakpoint that MOV SS has met, and a virtual
+  /// interrupt that the processor delivers by itself, which come an instruction late.
   @inlinable @inline(__always)
   public mutating func advanceAfterCPUID() {
     moveRIP(by: vmcs[.vmExitInstructionLength])
-    let flags = vmcs[.guestRFLAGS].rawValue & state.flagsThatEndShadows
-    if flags != 0 && (flags & 0x100 != 0 || hasVirtualInterrupt) {
-      endInstructionNow()
+    if vmcs[.guestRFLAGS].tf {
+      endInstruction(vmcs[.guestInterruptibilityState].rawValue)
     } else {
       state.owesEndOfShadow = true
     }
-  }
-
-  /// Whether the virtual-APIC page has a bit in IRR, VIRR.
-  @inlinable @inline(__always)
-  var hasVirtualInterrupt: Bool {
-    let requests = UnsafeRawPointer(state.virtualAPIC + 0x200)
-    var bits: UInt32 = 0
-    for index in 0..<8 { bits |= requests.load(fromByteOffset: index &* 16, as: UInt32.self) }
-    return bits != 0
-  }
-
-  @inline(never) @usableFromInline
-  mutating func endInstructionNow() {
-    let interruptibility = vmcs[.guestInterruptibilityState].rawValue
-    if interruptibility & 3 != 0 || vmcs[.guestRFLAGS].tf { endInstruction(interruptibility) }
   }
 
   @inlinable @inline(__always)

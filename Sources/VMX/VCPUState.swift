@@ -87,15 +87,12 @@ struct VCPUState<P: VMXProcessor> {
   @usableFromInline var eptGeneration = UInt64.max
   /// Whether blocking by STI and by MOV SS has ended since the last exit, but the VMCS does not show it.
   @usableFromInline var owesEndOfShadow = false
-  /// The bits of RFLAGS with which that may not be put off: TF, and IF where the processor delivers interrupts by itself.
-  @usableFromInline let flagsThatEndShadows: UInt64
   /// Whether linear translations tagged with the VPID may be stale.
   @usableFromInline var needsVPIDFlush = true
 
   init(memory: VCPUMemory, settings: VCPUSettings, on processor: P) {
     self.processor = processor
     self.settings = settings
-    flagsThatEndShadows = settings.options.contains(.virtualInterruptDelivery) ? 0x300 : 0x100
     registers = memory.registers.pointer.bindMemory(to: GuestRegisters.self, capacity: 1)
     registers.initialize(to: GuestRegisters())
     registers.pointee.rdx = GuestResetState.signature

@@ -187,23 +187,4 @@ import VMX
     _ = guest.run(cpuid.with(interruptsEnabled: true))
     #expect(guest.entries.map(\.event) == [0, 0])
   }
-
-  @Test(
-    "With virtual-interrupt delivery the shadow of STI ends with CPUID if an interrupt is requested",
-    arguments: [false, true])
-  func shadow(isRequested: Bool) throws {
-    let options: OptionalControls = [
-      .useTPRShadow, .virtualizeX2APICMode, .apicRegisterVirtualization, .virtualInterruptDelivery,
-      .activateVMXPreemptionTimer,
-    ]
-    let guest = try GuestOnModel(options: options)
-    guard guest.vcpu.options.contains(.virtualInterruptDelivery) else {
-      Issue.record("the model has no virtual-interrupt delivery")
-      return
-    }
-    _ = guest.run(cpuid)
-    if isRequested { guest.vcpu.virtualAPICPage.storeBytes(of: 1 << 17, toByteOffset: 0x220, as: UInt32.self) }
-    _ = guest.run([cpuid.with(interruptsEnabled: true).with(interruptibility: 1)])
-    #expect(guest.contents(.guestInterruptibilityState).blockingBySTI == !isRequested)
-  }
 }

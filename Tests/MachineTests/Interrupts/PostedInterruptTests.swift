@@ -97,7 +97,7 @@ private let scenarios: [Scenario] = [
     interleavings: 59_055, ofVirtualProcessor: 144_390),
   Scenario(
     "a level and an edge, exiting", [.sti, .cpuid, .awaitInterrupts(2)], posts: [[level(0x91)], [edge(0xA2)]],
-    interleavings: 153_591, ofVirtualProcessor: 3_869_562),
+    interleavings: 153_591, ofVirtualProcessor: 3_813_179),
   Scenario(
     "a level and an edge, halting", [.sti, .hlt], posts: [[level(0x91)], [edge(0x92)]], interleavings: 8_539_899,
     ofVirtualProcessor: 104_691_724),
