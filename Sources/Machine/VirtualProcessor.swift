@@ -187,7 +187,6 @@ public struct VirtualProcessor: ~Copyable {
       }
     }
     if machine.pointee.bus.nextDeadline != machine.pointee.armedDeadline { return .deviceDeadlineChanged }
-    if !kicks.isEmpty { return .kick }
     if machine.pointee.bus.hasTransmitted && !machine.pointee.isOutputDraining { return .output }
     if machine.pointee.bus.isInputWaiting && machine.pointee.bus.hasRoomForInput { return .input }
     machine.pointee.bus.hasNews = false

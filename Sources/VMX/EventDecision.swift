@@ -56,8 +56,9 @@ public struct GuestInterruptibility: Equatable, Sendable {
 
   /// Whether nothing but blocking by STI keeps NMIs out: they, and interrupts, can be delivered after one instruction.
   var isHoldingNMIsBySTIAlone: Bool {
-    interruptsEnabled && state.blockingBySTI && !state.blockingByMOVSS && !state.blockingByNMI
-      && !hasPendingDebugException
+    var later = self
+    later.state.blockingBySTI = false
+    return interruptsEnabled && state.blockingBySTI && later.acceptsNMI
   }
 }
 

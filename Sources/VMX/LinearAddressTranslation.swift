@@ -70,8 +70,8 @@ public struct LinearAddressTranslation: Sendable {
   /// Translates `address`, as the processor does for an access of this kind to one byte there.
   ///
   /// Accessed and dirty flags are set if, and only if, the access is allowed. If another processor changes an entry whose
-  /// flags are to be set, the walk begins again, up to 64 times, so that it cannot keep the host busy. An address that is not canonical is the
-  /// caller's to refuse: its upper bits are ignored here, as are bits 63:32 outside IA-32e mode.
+  /// flags are to be set, the walk begins again, up to 64 times, so that it cannot keep the host busy. An address that is
+  /// not canonical is the caller's to refuse: its upper bits are ignored here, as are bits 63:32 outside IA-32e mode.
   public func translate<Memory: GuestPhysicalMemory>(
     _ address: UInt64, for access: LinearAccess, in memory: Memory
   ) -> LinearTranslation {

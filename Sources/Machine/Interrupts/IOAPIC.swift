@@ -62,8 +62,8 @@ public struct IOAPIC: ~Copyable {
   /// Whether a pin that is not masked has delivery mode NMI or INIT.
   var canSendEvents: Bool {
     for pin in 0..<Self.pinCount where entries[pin] & Self.maskBit == 0 {
-      let mode = entries[pin] >> 8 & 7
-      if mode == 4 || mode == 5 { return true }
+      let mode = InterruptMessage(redirectionEntry: entries[pin])?.deliveryMode
+      if mode == .nmi || mode == .initialize { return true }
     }
     return false
   }
