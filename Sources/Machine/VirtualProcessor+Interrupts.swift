@@ -147,7 +147,9 @@ extension VirtualProcessor {
   mutating func requestWhileAsleep<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest {
     if let stop { return .stopped(stop) }
     if sleep != nil { return .halted }
-    return fallAsleep(for: activity == .halted && vcpu.interruptsEnabled ? .interrupt : .event)
+    // A device's request is an NMI where LINT0 is one.
+    let mayWake = activity == .halted && (vcpu.interruptsEnabled || localAPIC.takesNMIAtLINT0)
+    return fallAsleep(for: mayWake ? .interrupt : .event)
   }
 
   /// Notes that the processor sleeps; when none is left that an interrupt could wake, the guest has come to its end.
@@ -265,7 +267,10 @@ extension VirtualProcessor {
   /// Brings the local APIC's timer to `now`, a value of the host's time-stamp counter.
   public mutating func advance(to now: UInt64) {
     let leastTicksBetweenExpiries: UInt64 = 2000
-    if localAPIC.advance(to: now) != 0 { earliestExpiry = now &+ leastTicksBetweenExpiries }
+    // In the other modes the guest has to set the timer again.
+    if localAPIC.advance(to: now) != 0 && localAPIC.isTimerPeriodic {
+      earliestExpiry = now &+ leastTicksBetweenExpiries
+    }
     setLINT0()
     attend()
   }

@@ -114,7 +114,8 @@ extension VirtualProcessor: MMIODevice {
     attend()
     // A device, or an IPI, may have sent an interrupt to this processor.
     if mailbox.hasPosted { isAttentive = true }
-    return kicks.isEmpty ? requestAfterIO() : .kick
+    if !kicks.isEmpty { isAttentive = true }
+    return requestAfterIO()
   }
 
   /// After IA32_APIC_BASE has changed: where one processor's registers are not at the usual address, the page that the

@@ -60,7 +60,7 @@ public struct VirtualProcessor: ~Copyable {
     localAPIC = LocalAPIC(
       page: vcpu.virtualAPICPage, id: UInt32(truncatingIfNeeded: index), isBootstrapProcessor: index == 0,
       physicalAddressWidth: cpuid.physicalAddressWidth, hasX2APICMode: cpuid.hasX2APIC)
-    localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
+    localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset, at: vcpu.timestampCounter)
     if vcpu.options.contains(.virtualInterruptDelivery) { localAPIC.setVirtualInterruptDelivery(true) }
     if index == 0 { localAPIC.enterVirtualWireMode() } else { activity = .waitForSIPI }
     mailbox.publish(localAPIC.identity)
@@ -119,7 +119,8 @@ public struct VirtualProcessor: ~Copyable {
     let registers = vcpu.registers
     let leaf = UInt32(truncatingIfNeeded: registers.pointee.rax)
     let subleaf = UInt32(truncatingIfNeeded: registers.pointee.rcx)
-    let result = cpuid.lookup(leaf: leaf, subleaf: subleaf, cr4: vcpu.watchedCR4, xcr0: vcpu.xcr0)
+    let result = cpuid.lookup(
+      leaf: leaf, subleaf: subleaf, cr4: vcpu.watchedCR4, xcr0: vcpu.xcr0, is64Bit: vcpu.is64Bit)
     registers.pointee.rax = UInt64(result.eax)
     registers.pointee.rbx = UInt64(result.ebx)
     registers.pointee.rcx = UInt64(result.ecx)
@@ -214,14 +215,21 @@ public struct VirtualProcessor: ~Copyable {
 
   /// WRMSR.
   ///
-  /// Nearly all are to the local APIC, so those have a path of their own.
+  /// Nearly all are to the local APIC, so those have a path of their own, and the most frequent has one whose effect the
+  /// compiler knows.
   @inlinable @inline(__always)
   mutating func emulateWRMSR<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
     let registers = vcpu.registers
     let msr = MSR(rawValue: UInt32(truncatingIfNeeded: registers.pointee.rcx))
     let value = registers.pointee.rdx &<< 32 | registers.pointee.rax & 0xFFFF_FFFF
     guard MSRPolicy.isOfLocalAPIC(msr) else { return emulateOtherWRMSR(msr, value, &vcpu) }
-    let effect = localAPIC.writeMSR(msr.rawValue, value, at: vcpu.timestampCounter)
+    let now = vcpu.timestampCounter
+    if msr == .ia32TSCDEADLINE {
+      let effect = localAPIC.writeTimestampDeadline(value, at: now)
+      vcpu.advance()
+      return finish(effect, &vcpu)
+    }
+    let effect = localAPIC.writeMSR(msr.rawValue, value, at: now)
     if case .generalProtection = effect {
       vcpu.raise(.generalProtection)
       return nil
@@ -253,7 +261,10 @@ public struct VirtualProcessor: ~Copyable {
   /// A deadline of the local APIC's timer, if there is one, comes at another time of the host's now.
   private mutating func finishTimestampCounterChange<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> HostRequest? {
     let deadline = localAPIC.nextDeadline
-    localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset)
+    let now = vcpu.timestampCounter
+    // What is due comes before what changes.
+    localAPIC.advance(to: now)
+    localAPIC.setTimestampCounterOffset(vcpu.timestampCounterOffset, at: now)
     vcpu.advance()
     return localAPIC.nextDeadline == deadline ? nil : finish(.deadlineChanged, &vcpu)
   }

@@ -94,6 +94,11 @@ public struct CPUIDPolicy: Sendable {
     return emulated
   }
 
+  /// What CPUID.01H gives in EDX to a guest, on a processor where it gives `features`; for the firmware's tables.
+  public func processorFeatures(of features: UInt32) -> UInt32 {
+    features & leaf1EDX.rawValue | emulatedEDX.rawValue
+  }
+
   /// What Skep emulates of CPUID.01H:EDX, likewise; HTT is that there are several logical processors.
   private var emulatedEDX: CPUIDFeature.Leaf1EDX {
     var emulated: CPUIDFeature.Leaf1EDX = [.mce, .mca, .mtrr]

@@ -45,9 +45,11 @@ public struct CPUIDTable {
   ///   - subleaf: ECX.
   ///   - cr4: CR4 as the guest sees it. Asked for by the leaves 1 and 7 only.
   ///   - xcr0: the guest's XCR0. Asked for by leaf 0DH only.
+  ///   - is64Bit: whether the guest executes 64-bit code, where alone there is SYSCALL. Asked for by leaf 80000001H only.
   @inlinable @inline(__always)
   public func lookup(
-    leaf: UInt32, subleaf: UInt32, cr4: @autoclosure () -> CR4, xcr0: @autoclosure () -> UInt64
+    leaf: UInt32, subleaf: UInt32, cr4: @autoclosure () -> CR4, xcr0: @autoclosure () -> UInt64,
+    is64Bit: @autoclosure () -> Bool
   ) -> CPUIDResult {
     let slot = slot(of: leaf)
     var result = entries[slot]
@@ -59,6 +61,7 @@ public struct CPUIDTable {
       if subleaf == 0 && cr4().pke { result.ecx |= 1 << 4 }
     case 0xB: result = leafB(subleaf)
     case 0xD: result = leafD(subleaf, xcr0())
+    case Slot.extended + 1: if !is64Bit() { result.edx &= ~(1 << 11) }
     default: break
     }
     return result

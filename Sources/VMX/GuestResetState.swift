@@ -2,8 +2,6 @@ import VMCS
 
 /// The guest's registers after power-up and after INIT (SDM, "Processor State After Power-up, Reset, or INIT").
 enum GuestResetState {
-  /// EDX: family 6.
-  static var signature: UInt64 { 0x600 }
   /// CR0 after power-up: CD, NW and ET.
   static var cr0: UInt64 { 0x6000_0010 }
   /// CD and NW of CR0, which INIT leaves alone.

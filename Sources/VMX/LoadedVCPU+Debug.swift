@@ -5,17 +5,13 @@ import VMCS
 /// Data breakpoints on descriptors and task-state segments, which segment loads and task switches access, are not among
 /// it.
 extension LoadedVCPU {
-  /// What is rare at the end of an instruction: it ends blocking by STI and by MOV SS; with RFLAGS.TF it ends RFLAGS.RF, and
-  /// a single step is pending.
+  /// What is rare at the end of an instruction: it ends blocking by STI and by MOV SS, and RFLAGS.RF; with RFLAGS.TF a
+  /// single step is pending.
   @inline(never) @usableFromInline
   mutating func endInstruction(_ interruptibility: UInt32) {
     if interruptibility & 3 != 0 {
       vmcs[.guestInterruptibilityState] = GuestInterruptibilityState(rawValue: interruptibility & ~3)
     }
-    if vmcs[.guestRFLAGS].tf { endStep() }
-  }
-
-  private mutating func endStep() {
     clearResumeFlag()
     if isSingleStepping { addPendingDebugExceptions(Self.singleStep) }
   }
@@ -38,14 +34,8 @@ extension LoadedVCPU {
   /// One VMREAD more.
   @inlinable @inline(__always)
   public mutating func advance(pastAccessTo port: UInt16, byteCount: Int) {
-    if hasBreakpoints { endPortAccess(port, byteCount) }
+    if hasBreakpoints { addIOBreakpoints(port, byteCount) }
     advance()
-  }
-
-  @inline(never) @usableFromInline
-  mutating func endPortAccess(_ port: UInt16, _ byteCount: Int) {
-    addIOBreakpoints(port, byteCount)
-    clearResumeFlag()
   }
 
   /// Ends one iteration of INS or OUTS that has accessed `byteCount` bytes at `port`, and after which the instruction goes
@@ -56,7 +46,8 @@ extension LoadedVCPU {
   }
 
   /// Makes those I/O breakpoints pending that the access has met: enabled, with R/W 10B while CR4.DE is 1.
-  private mutating func addIOBreakpoints(_ port: UInt16, _ byteCount: Int) {
+  @inline(never) @usableFromInline
+  mutating func addIOBreakpoints(_ port: UInt16, _ byteCount: Int) {
     guard vmcs[.guestCR4].de else { return }
     addBreakpoints(breakpoints(metAt: UInt64(port), byteCount: byteCount, kinds: 1 << 0b10))
   }

@@ -11,7 +11,7 @@ extension LoadedVCPU {
   public mutating func applyINIT() {
     let cr0 = register(.cr0)
     state.registers.initialize(to: GuestRegisters())
-    state.registers.pointee.rdx = GuestResetState.signature
+    state.registers.pointee.rdx = UInt64(state.processor.cpuid(1, 0).eax)
     state.clearProcessorRegisters()
     state.loadProcessorRegisters()
     state.cr4 = CR4(rawValue: 0)

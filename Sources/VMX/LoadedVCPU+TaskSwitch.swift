@@ -102,18 +102,21 @@ extension LoadedVCPU {
     if !isReturn { try memory.require(newEntry, byteCount: 1, for: .write) }
 
     // The flag is in the type, and changed by locked accesses (SDM, "Automatic Locking"): no two processors may enter one
-    // task.
+    // task. Who comes second has changed nothing.
     let busy: UInt8 = 1 << 1
-    if !isNested { try memory.clear(busy, at: oldEntry) }
+    let accessByte = task.descriptor.accessByte
+    if !isReturn { try memory.replace(accessByte, with: accessByte | busy, at: newEntry) }
+    if !isNested && (isReturn || oldEntry != newEntry) {
+      do throws(MemoryFault) { try memory.clear(busy, at: oldEntry) } catch {
+        if !isReturn { try memory.clear(busy, at: newEntry) }
+        throw error
+      }
+    }
     let isAfterInstruction = event?.hasInstructionLength ?? (access.source != .taskGateInIDT)
     try old.save(taskState(clearsNT: isReturn, isAfterInstruction: isAfterInstruction), to: memory)
     if isNested { try memory.store(UInt64(oldSelector), byteCount: 2, at: task.segment.base) }
     task.state = try task.segment.load(from: memory)
     if isNested { task.state.flags |= Self.nestedTask }
-    if !isReturn {
-      let accessByte = task.descriptor.accessByte
-      try memory.replace(accessByte, with: accessByte | busy, at: newEntry)
-    }
     return task
   }
 

@@ -65,28 +65,38 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   }
 
   /// Moves RIP past the instruction that exited, which has been emulated, and does what the end of an instruction does:
-  /// blocking by STI and by MOV SS ends, and with RFLAGS.TF the debug exception of a single step is pending.
+  /// blocking by STI and by MOV SS ends, and RFLAGS.RF; with RFLAGS.TF the debug exception of a single step is pending.
   ///
   /// Four VMREADs and one VMWRITE.
   @inlinable @inline(__always)
-  public mutating func advance() { advance(by: vmcs[.vmExitInstructionLength]) }
+  public mutating func advance() {
+    let (tf, rf): (UInt64, UInt64) = (1 << 8, 1 << 16)
+    advance(by: vmcs[.vmExitInstructionLength], endingWith: tf | rf)
+  }
 
-  /// The same where the exit does not say how many bytes the instruction has.
+  /// The same but for RFLAGS.RF, where the exit does not say how many bytes the instruction has.
   @inlinable @inline(__always)
   public mutating func advance(by length: UInt32) {
+    let tf: UInt64 = 1 << 8
+    advance(by: length, endingWith: tf)
+  }
+
+  /// Moves RIP, and ends what is to end if the guest has any of those flags.
+  @inlinable @inline(__always)
+  mutating func advance(by length: UInt32, endingWith flags: UInt64) {
     moveRIP(by: length)
     let interruptibility = vmcs[.guestInterruptibilityState].rawValue
-    if UInt64(interruptibility) & 3 | vmcs[.guestRFLAGS].rawValue & 0x100 != 0 { endInstruction(interruptibility) }
+    if UInt64(interruptibility) & 3 | vmcs[.guestRFLAGS].rawValue & flags != 0 { endInstruction(interruptibility) }
   }
 
   /// `advance()` after CPUID, in three VMREADs: blocking by STI and by MOV SS ends when an event is to be delivered.
   ///
-  /// With RFLAGS.TF all is done at once. Else only these could tell: a data breakpoint that MOV SS has met, and a virtual
-  /// interrupt that the processor delivers by itself, which come an instruction late.
+  /// With RFLAGS.TF or RF all is done at once. Else only these could tell: a data breakpoint that MOV SS has met, and a
+  /// virtual interrupt that the processor delivers by itself, which come an instruction late.
   @inlinable @inline(__always)
   public mutating func advanceAfterCPUID() {
     moveRIP(by: vmcs[.vmExitInstructionLength])
-    if vmcs[.guestRFLAGS].tf {
+    if vmcs[.guestRFLAGS].rawValue & (1 << 8 | 1 << 16) != 0 {
       endInstruction(vmcs[.guestInterruptibilityState].rawValue)
     } else {
       state.owesEndOfShadow = true

@@ -78,7 +78,7 @@ public struct MSRPolicy: Sendable {
     case .ia32FEATURECONTROL: .value(Self.locked)
     case .ia32MCGSTATUS: .value(machineCheckStatus)
     // No banks. No microcode update, no platform flag. No SMI since reset.
-    case .ia32MCGCAP, .ia32BIOSSIGNID, .ia32PLATFORMID, .smiCOUNT: .value(0)
+    case .ia32P5MCADDR, .ia32P5MCTYPE, .ia32MCGCAP, .ia32BIOSSIGNID, .ia32PLATFORMID, .smiCOUNT: .value(0)
     case .platformINFO: .value(ratio << 8 | ratio << 40)
     case .turboRATIOLIMIT: .value(ratio &* 0x0101_0101_0101_0101)
     default:

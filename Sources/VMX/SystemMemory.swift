@@ -18,14 +18,23 @@ struct SystemMemory<Memory: GuestPhysicalMemory> {
   }
 
   /// The integer of `byteCount` bytes, at most 8, at `address`.
+  ///
+  /// An aligned quadword, as a descriptor is, is read at once (SDM, "Guaranteed Atomic Operations").
   func load(_ address: UInt64, byteCount: Int) throws(MemoryFault) -> UInt64 {
+    if byteCount == 8 && address & 7 == 0 { return try load(address, as: UInt64.self) }
     var value: UInt64 = 0
     for index in 0..<byteCount {
-      let location = try physicalAddress(address &+ UInt64(index), for: .read)
-      guard let byte = memory.load(location, as: UInt8.self) else {
-        throw .missingMemory(guestPhysicalAddress: location, isWrite: false)
-      }
-      value |= UInt64(byte) << UInt64(8 * index)
+      value |= UInt64(try load(address &+ UInt64(index), as: UInt8.self)) << UInt64(8 * index)
+    }
+    return value
+  }
+
+  private func load<Value: FixedWidthInteger & BitwiseCopyable>(
+    _ address: UInt64, as type: Value.Type
+  ) throws(MemoryFault) -> Value {
+    let location = try physicalAddress(address, for: .read)
+    guard let value = memory.load(location, as: type) else {
+      throw .missingMemory(guestPhysicalAddress: location, isWrite: false)
     }
     return value
   }

@@ -95,7 +95,8 @@ struct VCPUState<P: VMXProcessor> {
     self.settings = settings
     registers = memory.registers.pointer.bindMemory(to: GuestRegisters.self, capacity: 1)
     registers.initialize(to: GuestRegisters())
-    registers.pointee.rdx = GuestResetState.signature
+    // The processor's signature.
+    registers.pointee.rdx = UInt64(processor.cpuid(1, 0).eax)
     hostNMI = HostNMIFlag(behind: memory.registers.pointer)
     msrBitmaps = MSRBitmap(alreadyIn: memory.msrBitmaps)
     virtualAPIC = memory.virtualAPIC.pointer

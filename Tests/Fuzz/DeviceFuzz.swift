@@ -60,7 +60,7 @@ private struct Board: ~Copyable {
         precondition(apics[who].apic.acknowledge() >= 16, "an illegal vector is delivered")
       }
     case 6: if let vector = apics[who].apic.endOfInterrupt() { ioapic.endOfInterrupt(vector: vector) }
-    case 7: apics[who].change(place, value)
+    case 7: apics[who].change(place, value, at: now)
     case 8:
       ioapic.write(offset: place & 0xFF, byteCount: byteCount, value)
       _ = ioapic.read(offset: place & 0xFFF, byteCount: byteCount)
@@ -168,12 +168,12 @@ private struct Processor: ~Copyable {
   }
 
   /// What is done to a local APIC other than by its registers.
-  mutating func change(_ place: Int, _ value: UInt64) {
+  mutating func change(_ place: Int, _ value: UInt64, at now: UInt64) {
     switch place & 7 {
     case 0:
       apic.initialize()
       publish()
-    case 1: apic.setTimestampCounterOffset(value)
+    case 1: apic.setTimestampCounterOffset(value, at: now)
     case 2: _ = apic.setPin(.lint0, value & 1 != 0)
     case 3: _ = apic.setPin(.lint1, value & 1 != 0)
     case 4:

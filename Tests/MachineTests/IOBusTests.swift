@@ -118,11 +118,51 @@ import Testing
     }
   }
 
-  @Test func `the keyboard controller takes commands and never has an empty output buffer`() {
+  @Test func `the keyboard controller takes commands, and those that have an answer get one`() {
     withBus { bus in
-      for command in [0x00, 0xaa, 0xd1] as [UInt32] {
-        #expect(bus.read(port: 0x64, size: .byte, at: 0) == 0xfd)
+      let answers: [(command: UInt32, answer: UInt32?)] = [
+        (0x00, nil), (0x20, 0xff), (0x60, nil), (0xa7, nil), (0xa9, 0xff), (0xaa, 0xff), (0xab, 0xff), (0xad, nil),
+        (0xc0, 0xff), (0xd0, 0x03), (0xd1, nil), (0xd4, nil), (0xff, nil),
+      ]
+      for (command, answer) in answers {
+        #expect(bus.read(port: 0x64, size: .byte, at: 0) == 0x1c)
         bus.write(port: 0x64, size: .byte, value: command, at: 0)
+        #expect(bus.read(port: 0x64, size: .byte, at: 0) == (answer == nil ? 0x1c : 0x1d), "\(command)")
+        #expect(bus.read(port: 0x60, size: .byte, at: 0) == answer ?? 0xff)
+      }
+    }
+  }
+
+  /// A timer of the HPET, the port of the 8259A that has its line, and the vector that it gives.
+  @Test(arguments: [(0x100, 0x21, 0x30), (0x120, 0xa1, 0x38)] as [(UInt64, UInt16, UInt8)], [0x4, 0x6] as [UInt64])
+  func `the HPET takes the place of the 8254 and of the clock at the 8259As`(
+    timer: (register: UInt64, port: UInt16, vector: UInt8), configuration: UInt64
+  ) {
+    withBus { bus in
+      for (port, value) in [
+        (0x20, 0x11), (0x21, 0x30), (0x21, 0x04), (0x21, 0x01), (0xa0, 0x11), (0xa1, 0x38), (0xa1, 0x02), (0xa1, 0x01),
+        (0x21, 0xfb), (0xa1, 0xff), (timer.port, timer.port == 0x21 ? 0xfa : 0xfe),
+      ] as [(UInt16, UInt32)] {
+        bus.write(port: port, size: .byte, value: value, at: 0)
+      }
+      func write(_ register: UInt64, _ value: UInt64, at time: MachineTime = 0) {
+        bus.store(value, at: HPET.address + register, byteCount: 8, at: time)
+      }
+      write(timer.register, configuration)
+      write(timer.register + 8, 100)
+      write(0x10, 3)
+      for round in 1...3 as ClosedRange<UInt64> {
+        let before = bus.interruptPending
+        bus.advance(to: 1000 * round)
+        let after = bus.interruptPending
+        #expect(!before && after, "round \(round)")
+        write(timer.register + 8, 100 * (round + 1), at: 1000 * round)
+        write(0x20, ~0, at: 1000 * round)
+        // By level it has gone with the status.
+        guard configuration & 2 == 0 else { continue }
+        #expect(bus.acknowledgeInterrupt() == timer.vector)
+        bus.write(port: 0xa0, size: .byte, value: 0x20, at: 1000 * round)
+        bus.write(port: 0x20, size: .byte, value: 0x20, at: 1000 * round)
       }
     }
   }
@@ -137,7 +177,9 @@ import Testing
         last = refresh
       }
       #expect(toggles == 1_193_182 / 18)
+      // The A20 gate stays open, and says so.
       bus.write(port: 0x92, size: .byte, value: 0x00, at: 0)
+      #expect(bus.read(port: 0x92, size: .byte, at: 0) == 0x02)
       bus.write(port: 0x61, size: .byte, value: 0xff, at: 1_000_000_000)
       #expect(bus.read(port: 0x61, size: .byte, at: 1_000_000_000) & 0xcf == 0x0f)
     }

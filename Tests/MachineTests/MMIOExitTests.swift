@@ -12,8 +12,8 @@ private struct DeviceGuest {
   private static let tables: UInt64 = 0x8000
 
   /// A guest that takes interrupts.
-  init(options: OptionalControls = []) throws {
-    guest = try GuestOnModel(options: options)
+  init(options: OptionalControls = [], processorCount: Int = 1) throws {
+    guest = try GuestOnModel(options: options, processorCount: processorCount)
     _ = IdentityPageTables.write(to: guest.memory, at: Self.tables)
     guest.vcpu.start(LinuxEntry(rip: Self.code, rsi: 0, rsp: 0x7000, cr3: Self.tables, gdtBase: 0, gdtLimit: 0))
     guest.vcpu.flags = RFLAGS(rawValue: 0x202)
@@ -48,6 +48,32 @@ private struct DeviceGuest {
   /// Line 9, with level, as vector 55H.
   private let entry: UInt64 = 0x8055
   private let entryIndex: UInt64 = 0x10 + 2 * 9
+
+  @Test("A store that interrupts another processor is not the end of the devices' news", arguments: [true, false])
+  func newsWithKick(quickly: Bool) throws {
+    let device = try DeviceGuest(processorCount: 2)
+    device.guest.machine.mailboxes[1].publish(
+      LocalAPICIdentity(id: 1, mode: .xAPIC, ldr: 0, dfr: ~0, isSoftwareEnabled: true))
+    device.guest.machine.bus.store(entryIndex + 1, at: select, byteCount: 4, at: 0)
+    device.guest.machine.bus.store(1 << 24, at: window, byteCount: 4, at: 0)
+    device.guest.machine.bus.store(entryIndex, at: select, byteCount: 4, at: 0)
+    let mask: UInt64 = 1 << 16
+    device.guest.machine.bus.store(entry | mask, at: window, byteCount: 4, at: 0)
+    device.guest.machine.bus.setLine(9, true)
+    _ = device.guest.run([])
+    device.guest.machine.armedDeadline = 1
+    // By ADD it is -10000H.
+    let exit = device.store(quickly ? entry : 0 &- mask, at: window, quickly: quickly)
+    var requests: [HostRequest] = [device.guest.run([exit])]
+    device.guest.machine.armedDeadline = device.guest.machine.bus.nextDeadline
+    requests.append(device.guest.run([]))
+    let kicks = device.guest.virtualProcessor.takeKicks()
+    guard case .deviceDeadlineChanged = requests[0], case .kick = requests[1] else {
+      Issue.record("\(requests)")
+      return
+    }
+    #expect(kicks.exits == ProcessorSet(1))
+  }
 
   @Test("An active line that a store to the I/O APIC unmasks interrupts at once", arguments: [true, false])
   func unmasking(quickly: Bool) throws {

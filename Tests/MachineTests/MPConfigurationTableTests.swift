@@ -59,7 +59,7 @@ struct MPConfigurationTableTests {
       #expect(Array(processor[4..<12]) == [0x54, 0x06, 0x05, 0x00, 0xFF, 0xFB, 0xAB, 0x0F])
     }
     #expect(table.buses == [[1, 0] + Array("ISA   ".utf8)])
-    #expect(table.ioAPICs == [[2, UInt8(count), 0x11, 1, 0, 0, 0xC0, 0xFE]])
+    #expect(table.ioAPICs == [[2, UInt8(count), 0x20, 1, 0, 0, 0xC0, 0xFE]])
     #expect(table.interrupts.count == 15)
     for interrupt in table.interrupts {
       let irq = interrupt[5]

@@ -169,6 +169,79 @@ import VMX
     if case .deadlineChanged = request {} else { Issue.record("the timer keeps its deadline: \(request)") }
   }
 
+  @Test(
+    "A deadline that has come, though nobody has noticed, is not moved by WRMSR to the time-stamp counter",
+    arguments: [0x10, 0x3B] as [UInt64])
+  func passedDeadline(_ msr: UInt64) throws {
+    let guest = try GuestOnModel()
+    _ = guest.virtualProcessor.localAPIC.write(offset: 0x320, 0x4_0041, at: 0)
+    _ = guest.virtualProcessor.localAPIC.writeMSR(0x6E0, guest.vcpu.timestampCounterOffset &+ 1, at: 0)
+    #expect(guest.virtualProcessor.nextDeadline == 1)
+    // Far back.
+    _ = guest.run(
+      .instruction(.wrmsr) { registers, _ in
+        (registers.rcx, registers.rax, registers.rdx) = (msr, 0, 0x8000_0000)
+      }.with(interruptsEnabled: true))
+    _ = guest.run(cpuid.with(interruptsEnabled: true))
+    #expect(guest.entries.map(\.event) == [0x8000_0041, 0])
+  }
+
+  @Test(
+    "A periodic timer leaves the guest time for instructions; another may expire as soon as it is set again",
+    arguments: [(0x2_0041, true), (0x0041, false), (0x4_0041, false)] as [(UInt32, Bool)])
+  func earliestExpiry(_ entry: UInt32, isPeriodic: Bool) throws {
+    let guest = try GuestOnModel(options: .activateVMXPreemptionTimer)
+    func set(at now: UInt64) {
+      _ = guest.virtualProcessor.localAPIC.write(offset: LocalAPICRegister.initialCount, 1, at: now)
+      _ = guest.virtualProcessor.localAPIC.writeMSR(0x6E0, guest.vcpu.timestampCounterOffset &+ now &+ 1, at: now)
+    }
+    _ = guest.virtualProcessor.localAPIC.write(offset: LocalAPICRegister.timer, entry, at: 0)
+    set(at: 0)
+    let now: UInt64 = 1 << 40
+    guest.virtualProcessor.advance(to: now)
+    if !isPeriodic { set(at: now) }
+    let (deadline, earliest) = (guest.virtualProcessor.nextDeadline, guest.virtualProcessor.earliestExpiry)
+    #expect(deadline > now && deadline <= now + 2)
+    #expect(earliest == (isPeriodic ? now + 2000 : 0))
+  }
+
+  @Test(
+    "An edge of INTR that comes within one access, while INTR has been up, is one for LINT0",
+    arguments: [(0x041, 0x8000_0041), (0x400, 0x8000_0202), (0x8041, 0x8000_0041), (0x1_0041, 0)] as [(UInt32, UInt32)])
+  func edge(_ entry: UInt32, event: UInt32) throws {
+    let guest = try GuestOnModel()
+    guest.programInterruptControllers()
+    _ = guest.virtualProcessor.localAPIC.write(offset: LocalAPICRegister.lint0, 0x1_0000, at: 0)
+    guest.machine.bus.setLine(5, true)
+    _ = guest.run(cpuid.with(interruptsEnabled: true))
+    _ = guest.virtualProcessor.localAPIC.write(offset: LocalAPICRegister.lint0, entry & ~0x8000, at: 0)
+    _ = guest.run(cpuid.with(interruptsEnabled: true))
+    #expect(guest.entries.map(\.event) == [0, 0])
+    _ = guest.virtualProcessor.localAPIC.write(offset: LocalAPICRegister.lint0, entry, at: 0)
+    guest.machine.bus.setLine(5, false)
+    guest.machine.bus.setLine(5, true)
+    _ = guest.run(cpuid.with(interruptsEnabled: true))
+    #expect(guest.entries.map(\.event) == [event, 0])
+  }
+
+  @Test(
+    "HLT with RFLAGS.IF = 0 is not for ever where INTR is an NMI",
+    arguments: [(0x400, true), (0x1_0400, false), (0x041, false), (0x700, false)] as [(UInt32, Bool)])
+  func haltedUntilNMI(_ entry: UInt32, mayWake: Bool) throws {
+    let guest = try GuestOnModel()
+    guest.programInterruptControllers()
+    _ = guest.virtualProcessor.localAPIC.write(offset: LocalAPICRegister.lint0, entry, at: 0)
+    switch guest.run(halt) {
+    case .halted: #expect(mayWake)
+    case .stopped(.haltedForEver): #expect(!mayWake)
+    default: Issue.record("neither halted nor at its end")
+    }
+    guest.machine.bus.setLine(5, true)
+    let request = guest.run(cpuid)
+    #expect(request.isEnd == mayWake)
+    if mayWake { #expect(guest.entries.map(\.event) == [0x8000_0202, 0]) }
+  }
+
   /// LVT LINT0, and the event that INTR is.
   @Test(
     "The 8259As' INTR is LINT0, of every delivery mode",

@@ -126,7 +126,7 @@ import Testing
     #expect(msr.name?.description == name)
   }
 
-  @Test(arguments: [0, 0x214, 0x17D, 0x494, 0xC000_0104, 0xFFFF_FFFF] as [UInt32])
+  @Test(arguments: [2, 0x214, 0x17D, 0x494, 0xC000_0104, 0xFFFF_FFFF] as [UInt32])
   func otherMSRsHaveNoName(index: UInt32) {
     #expect(MSR(rawValue: index).name == nil)
   }

@@ -253,11 +253,28 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
     }
   }
 
-  @Test("CR4 and XCR0 are asked for by the leaves that show them, and by no other")
+  @Test("SYSCALL is shown to 64-bit code alone")
+  func syscall() throws {
+    let cpuid = try CPUIDFixture(.allOnes)
+    for is64Bit in [false, true] {
+      #expect((cpuid(0x8000_0001, is64Bit: is64Bit).edx >> 11 & 1 != 0) == is64Bit)
+      #expect(cpuid(0x8000_0001, is64Bit: is64Bit).edx | 1 << 11 == cpuid(0x8000_0001).edx)
+    }
+  }
+
+  @Test("The features of the firmware's tables are those that CPUID shows", arguments: [1, 2] as [UInt32])
+  func processorFeatures(count: UInt32) throws {
+    let cpuid = try CPUIDFixture(.allOnes, hasLocalAPIC: true, count: count)
+    let policy = CPUIDPolicy(
+      support: try VMXSupport(of: cpuid.processor), tscFrequency: 0, hasLocalAPIC: true, logicalProcessorCount: count)
+    #expect(policy.processorFeatures(of: ~0) == cpuid(1).edx)
+  }
+
+  @Test("CR4, XCR0 and the mode are asked for by the leaves that show them, and by no other")
   func asking() throws {
     let table = try CPUIDFixture(.allOnes).table
     for leaf in Array(0...0x20) + Array(0x4000_0000...0x4000_0012) + Array(0x8000_0000...0x8000_0009) as [UInt32] {
-      var (cr4Reads, xcr0Reads) = (0, 0)
+      var (cr4Reads, xcr0Reads, modeReads) = (0, 0, 0)
       func cr4() -> CR4 {
         cr4Reads += 1
         return CR4(rawValue: 0)
@@ -266,9 +283,14 @@ struct CPUIDRow: Sendable, CustomTestStringConvertible {
         xcr0Reads += 1
         return 1
       }
-      _ = table.lookup(leaf: leaf, subleaf: 0, cr4: cr4(), xcr0: xcr0())
+      func is64Bit() -> Bool {
+        modeReads += 1
+        return true
+      }
+      _ = table.lookup(leaf: leaf, subleaf: 0, cr4: cr4(), xcr0: xcr0(), is64Bit: is64Bit())
       let isHighest =
         leaf >= 0xD && leaf < 0x4000_0000 || leaf == 0x4000_0011 || leaf == 0x4000_0012 || leaf == 0x8000_0009
+      #expect(modeReads == (leaf == 0x8000_0001 ? 1 : 0), "leaf \(leaf)")
       #expect(cr4Reads == (leaf == 1 || leaf == 7 ? 1 : 0), "leaf \(leaf)")
       #expect(xcr0Reads == (isHighest ? 1 : 0), "leaf \(leaf)")
     }

@@ -9,6 +9,7 @@ import VMCS
   /// The MSRs that can be read, with their first values, and whether a write of that same value is accepted.
   static let readable: [(msr: UInt32, value: UInt64, isWritable: Bool)] =
     [
+      (0x0, 0, false), (0x1, 0, false),  // IA32_P5_MC_ADDR, IA32_P5_MC_TYPE
       (0x17, 0, false),  // IA32_PLATFORM_ID
       (0x1B, 0xFEE0_0100, true),  // IA32_APIC_BASE
       (0x34, 0, false),  // MSR_SMI_COUNT

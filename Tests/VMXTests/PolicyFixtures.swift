@@ -101,7 +101,9 @@ struct CPUIDFixture {
   }
 
   /// CPUID of a guest with CR4 = 0 and XCR0 = 1.
-  func callAsFunction(_ leaf: UInt32, _ subleaf: UInt32 = 0, cr4: UInt64 = 0, xcr0: UInt64 = 1) -> CPUIDResult {
-    table.lookup(leaf: leaf, subleaf: subleaf, cr4: CR4(rawValue: cr4), xcr0: xcr0)
+  func callAsFunction(
+    _ leaf: UInt32, _ subleaf: UInt32 = 0, cr4: UInt64 = 0, xcr0: UInt64 = 1, is64Bit: Bool = true
+  ) -> CPUIDResult {
+    table.lookup(leaf: leaf, subleaf: subleaf, cr4: CR4(rawValue: cr4), xcr0: xcr0, is64Bit: is64Bit)
   }
 }

@@ -41,8 +41,9 @@ import VMCS
       let (found, expected) = (vcpu.register(register), fresh.register(register))
       #expect(found == expected, "\(register)")
     }
-    let found = vcpu.register(.cr0)
+    let (found, rdx) = (vcpu.register(.cr0), vcpu.register(.rdx))
     #expect(found == cr0 & 0x6000_0000 | 0x10)
+    #expect(rdx == UInt64(fixture.processor.cpuid(1, 0).eax) && rdx != 0)
     for segment in GuestSegment.allCases {
       let (found, expected) = (vcpu.descriptor(segment), fresh.descriptor(segment))
       #expect(found == expected, "\(segment)")

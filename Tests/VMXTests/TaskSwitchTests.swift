@@ -331,24 +331,49 @@ import VMCS
     }
   }
 
-  @Test("A TSS that another processor has made busy meanwhile is not entered: the guest executes the instruction again")
-  func busyMeanwhile() throws {
-    let task = try Fixture(source: .jmpInstruction)
-    // The new task's state is loaded last before the flag is set.
-    let end = task.newBase + task.offset(16, .bits32) + 1
+  @Test(
+    "A TSS that another processor has made busy meanwhile is not entered, and nothing has changed: the guest executes the instruction again",
+    arguments: [.jmpInstruction, .callInstruction] as [TaskSwitchSource])
+  func busyMeanwhile(_ source: TaskSwitchSource) throws {
+    let task = try Fixture(source: source)
     task.memory.afterLoad = { memory, address in
-      if address == end { memory.bytes[0x1025] |= 2 }
+      if address == Fixture.gdt + UInt64(Fixture.newTask) { memory.bytes[0x1025] |= 2 }
     }
+    let bytes = task.memory.bytes
     var vcpu = try task.run()
     expectEvent(task, 0)
     let (rip, tr, isFlushed) = (vcpu.register(.rip), vcpu.register(.tr), vcpu.state.needsVPIDFlush)
     #expect(rip == 0x1_2345 && tr == UInt64(Fixture.oldTask) && isFlushed)
+    task.memory.bytes[0x1025] &= ~2
+    #expect(task.memory.bytes[0x1000..<0x8000] == bytes[0x1000..<0x8000])
+  }
+
+  @Test("A task whose own TSS cannot be left, as its descriptor changes without end, does not keep the new one busy")
+  func restlessOldTask() throws {
+    let task = try Fixture(source: .jmpInstruction)
+    task.memory.afterLoad = { memory, address in
+      if address == Fixture.gdt + UInt64(Fixture.oldTask) + 5 { memory.bytes[0x101D] ^= 0x60 }
+    }
+    var vcpu = try task.run()
+    expectEvent(task, 0)
+    let (rip, tr) = (vcpu.register(.rip), vcpu.register(.tr))
+    #expect(rip == 0x1_2345 && tr == UInt64(Fixture.oldTask))
+    #expect(task.rights(Fixture.newTask) & 2 == 0 && task.rights(Fixture.oldTask) & 2 == 2)
+  }
+
+  @Test("JMP to the task that runs, whose descriptor the guest has made available, leaves it busy")
+  func jumpToOwnTask() throws {
+    var task = try Fixture(source: .jmpInstruction)
+    task.exit[.guestTRSelector] = SegmentSelector(rawValue: Fixture.newTask)
+    _ = try task.run()
+    expectEvent(task, 0)
+    #expect(task.rights(Fixture.newTask) & 2 == 2)
   }
 
   /// A descriptor that another processor changes, after which of its bytes is loaded, what is changed; the event, and the
   /// descriptor's access rights at the end.
   static let changes: [(selector: UInt16, byte: UInt64, change: UInt8, event: UInt32, rights: UInt64)] = [
-    (Fixture.oldTask, 5, 0x60, 0, 0xE9), (Fixture.code, 7, 0x01, 0, 0x9B), (Fixture.data, 7, 0x80, 0x8000_0B0C, 0x12),
+    (Fixture.oldTask, 5, 0x60, 0, 0xE9), (Fixture.code, 0, 0x01, 0, 0x9B), (Fixture.data, 0, 0x80, 0x8000_0B0C, 0x12),
   ]
 
   @Test("Flags are set in what other processors have made of a descriptor, which is looked at again", arguments: 0..<3)
@@ -372,7 +397,7 @@ import VMCS
     let entry = Fixture.gdt + UInt64(Fixture.data)
     var changes = 0
     task.memory.afterLoad = { memory, address in
-      guard address == entry + 7 else { return }
+      guard address == entry else { return }
       changes += 1
       // Whether it expands down.
       memory.bytes[Int(entry) + 5] ^= 0x04

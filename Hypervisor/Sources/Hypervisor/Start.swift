@@ -105,7 +105,7 @@ private func runGuest(
   let guest = allocation.guest
   var use = PoolUse(allocation.pool, of: allocation.tables)
   let memory = GuestMemory(base: pointer(to: guest.lowerBound), byteCount: guest.upperBound - guest.lowerBound)
-  let entry = loadKernel(guestStart.commandLine, multiboot, options, into: memory)
+  let entry = loadKernel(guestStart.commandLine, multiboot, options, support, into: memory)
 
   let count = Int(options.processorCount)
   guard let processors = processorMemory(count, options, &allocation.pool),
@@ -131,7 +131,7 @@ private func runGuest(
       memory: memory, backing: PhysicalAddress(guest.lowerBound), tables: tables,
       bus: IOBus(
         transmitStorage: output, startingAt: calendarTime(), memorySize: memory.layout.lowByteCount,
-        processorCount: UInt16(count)),
+        highMemorySize: memory.layout.highByteCount, processorCount: UInt16(count)),
       clock: clock,
       mailboxes: ProcessorMailboxes(in: mailboxes.pointer, at: mailboxes.address, count: count),
       apicAccessPage: apicAccessPage.address))
@@ -185,7 +185,8 @@ private func requireSupport<P: VMXProcessor>(_ processor: P, _ options: Hypervis
 
 /// Puts the kernel of the boot modules into the guest's memory, or ends the run with what is wrong.
 private func loadKernel(
-  _ commandLine: UnsafeRawBufferPointer, _ multiboot: Multiboot2, _ options: HypervisorOptions, into memory: GuestMemory
+  _ commandLine: UnsafeRawBufferPointer, _ multiboot: Multiboot2, _ options: HypervisorOptions, _ support: VMXSupport,
+  into memory: GuestMemory
 ) -> GuestEntry {
   guard let kernel = multiboot.module(named: "kernel") else {
     fail("the boot loader gave no module named \"kernel\"; name it in GRUB's \"module2\" command")
@@ -198,16 +199,21 @@ private func loadKernel(
     }
   }
   do throws(KernelLoaderError) {
-    return try KernelLoader.load(files, on: platform(options, memory), into: memory)
+    return try KernelLoader.load(files, on: platform(options, support, memory), into: memory)
   } catch { fail(error.message) }
 }
 
 /// What the firmware's tables say.
-private func platform(_ options: HypervisorOptions, _ memory: GuestMemory) -> GuestPlatform {
+private func platform(
+  _ options: HypervisorOptions, _ support: VMXSupport, _ memory: GuestMemory
+) -> GuestPlatform {
   var platform = GuestPlatform(layout: memory.layout, processorCount: Int(options.processorCount))
   let leaf1 = cvmx_cpuid(1, 0)
+  let policy = CPUIDPolicy(
+    support: support, tscFrequency: 0, hasLocalAPIC: true,
+    logicalProcessorCount: UInt32(options.processorCount))
   platform.processorSignature = leaf1.eax
-  platform.processorFeatures = leaf1.edx
+  platform.processorFeatures = policy.processorFeatures(of: leaf1.edx)
   platform.hasAPICs = true
   platform.hasHPET = true
   platform.hasPowerManagementTimer = true

@@ -25,6 +25,8 @@ public struct IOBus: ~Copyable {
   ///
   /// It changes only while they are told; between two accesses, not in the middle of one.
   @usableFromInline private(set) var knownInterruptPending = false
+  /// Whether INTR has had the other level since, though it may be as before again.
+  @usableFromInline private(set) var hasInterruptChanged = false
   /// How often INTR has risen, modulo 256.
   private(set) var interruptRises: UInt8 = 0
 
@@ -59,13 +61,14 @@ public struct IOBus: ~Copyable {
   ///     the bus.
   ///   - start: the time of day at the guest's start.
   ///   - memorySize: bytes of guest memory below 4 GiB.
+  ///   - highMemorySize: bytes of guest memory from 4 GiB.
   ///   - processorCount: how many processors the guest has.
   public init(
     transmitStorage: UnsafeMutableBufferPointer<UInt8>, startingAt start: CalendarTime, memorySize: UInt64,
-    processorCount: UInt16 = 1
+    highMemorySize: UInt64 = 0, processorCount: UInt16 = 1
   ) {
     ioAPIC = IOAPIC(id: UInt8(truncatingIfNeeded: processorCount))
-    firmware = FirmwareConfiguration(memorySize: memorySize, processorCount: processorCount)
+    firmware = FirmwareConfiguration(memorySize: memorySize + highMemorySize, processorCount: processorCount)
     clock = Clock146818(startingAt: start, memorySize: memorySize)
     serial = UART16550A(queue: TransmitQueue(storage: transmitStorage))
     setLine(Self.timerLine, timer.interruptLine)
@@ -96,18 +99,22 @@ public struct IOBus: ~Copyable {
   }
 
   @inline(__always)
-  private mutating func noteInterrupts() { if hasNewInterrupts { hasNews = true } }
-
-  /// Whether interrupts have come up, or INTR has fallen, that nobody has passed on.
-  @inlinable
-  var hasNewInterrupts: Bool {
-    @inline(__always) mutating get { hasMessages || interruptPending != knownInterruptPending }
+  private mutating func noteInterrupts() {
+    if interruptPending != knownInterruptPending { hasInterruptChanged = true }
+    if hasNewInterrupts { hasNews = true }
   }
 
-  /// Tells, once, whether INTR has risen; after this its level is known.
+  /// Whether interrupts have come up, or INTR has changed, and nobody has passed it on.
+  @inlinable
+  var hasNewInterrupts: Bool {
+    @inline(__always) mutating get { hasMessages || hasInterruptChanged }
+  }
+
+  /// Tells, once, whether INTR has risen, if only for a moment; after this its level is known.
   mutating func takeInterruptRise() -> Bool {
-    let rises = interruptPending && !knownInterruptPending
+    let rises = hasInterruptChanged && (interruptPending || !knownInterruptPending)
     knownInterruptPending = interruptPending
+    hasInterruptChanged = false
     if rises { interruptRises &+= 1 }
     return rises
   }
@@ -203,8 +210,9 @@ public struct IOBus: ~Copyable {
     let lines = hpet.lines
     for pin in 20..<24 { setHPETLine(pin, lines >> UInt32(pin) & 1 != 0) }
     if hpet.replacesLegacyInterrupts {
-      setHPETLine(Int(Self.timerLine), lines & 1 << 0 != 0)
-      setHPETLine(Int(Self.clockLine), lines & 1 << 8 != 0)
+      // After an edge the line stays up until the next: the 8259A forgets one that is down again.
+      if hpet.isLevelTriggered(0) { setHPETLine(Int(Self.timerLine), lines & 1 << 0 != 0) }
+      if hpet.isLevelTriggered(1) { setHPETLine(Int(Self.clockLine), lines & 1 << 8 != 0) }
     } else {
       setLine(Self.timerLine, timer.interruptLine)
       setLine(Self.clockLine, clock.interruptLine)
@@ -327,7 +335,8 @@ public struct IOBus: ~Copyable {
     case 0x40...0x43: return timer.read(port: port, at: now)
     case 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1: return readInterrupts(port)
     case 0x61: return readPortB()
-    case 0x64: return KeyboardController.status
+    case 0x60: return keyboard.readData()
+    case 0x64: return keyboard.status
     case 0x71: return readClock()
     case 0x92: return system.portA
     case 0x3f8...0x3ff:

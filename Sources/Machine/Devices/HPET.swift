@@ -51,6 +51,9 @@ public struct HPET: ~Copyable {
     return lines
   }
 
+  /// Whether timer `index`, 0 to 2, interrupts by level.
+  func isLevelTriggered(_ index: Int) -> Bool { timers[index].isLevelTriggered }
+
   /// Takes the lines, in the bits of ``lines``, that have had an edge since the last time.
   ///
   /// How many they were does not matter: an edge-triggered input cannot tell.

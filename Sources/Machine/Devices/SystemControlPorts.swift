@@ -4,7 +4,7 @@ public struct SystemControlPorts {
   public private(set) var portB: UInt8 = 0
   /// Port A.
   ///
-  /// Bit 1 is the A20 gate, which is open and only kept to be read back.
+  /// Bit 1 is the A20 gate, which is always open.
   public private(set) var portA: UInt8 = 0x02
   /// The reset control register.
   public private(set) var resetControl: UInt8 = 0
@@ -34,7 +34,7 @@ public struct SystemControlPorts {
   /// - Returns: whether that resets the machine: bit 0 was 0 and is 1.
   public mutating func writePortA(_ value: UInt8) -> Bool {
     let resets = value & ~portA & 0x01 != 0
-    portA = value
+    portA = value | 0x02
     return resets
   }
 

@@ -17,7 +17,7 @@ public struct GuestPlatform: Sendable {
   public let processorCount: Int
   /// What CPUID.01H gives in EAX: family, model and stepping.
   public var processorSignature: UInt32 = 0
-  /// What CPUID.01H gives in EDX.
+  /// What CPUID.01H gives the guest in EDX.
   public var processorFeatures: UInt32 = 0
   /// Whether each processor has a local APIC, and the machine an I/O APIC with 24 inputs.
   public var hasAPICs = false

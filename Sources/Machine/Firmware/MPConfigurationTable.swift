@@ -57,7 +57,7 @@ public enum MPConfigurationTable {
     }
     table.append([1, isa])
     table.append("ISA   ")
-    table.append([2, platform.ioAPICIdentifier, 0x11, 1])  // I/O APIC: version, enabled
+    table.append([2, platform.ioAPICIdentifier, IOAPIC.version, 1])  // I/O APIC: version, enabled
     table.append(GuestPlatform.ioAPICAddress)
     // Input 2 is the PIT's, as the second 8259A has no interrupt of its own.
     for irq in 0..<16 as Range<UInt8> where irq != 2 {

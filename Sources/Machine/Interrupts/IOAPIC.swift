@@ -59,6 +59,9 @@ public struct IOAPIC: ~Copyable {
     return nil
   }
 
+  /// The version: one with an EOI register.
+  static var version: UInt8 { 0x20 }
+
   /// Whether a pin that is not masked has delivery mode NMI or INIT.
   var canSendEvents: Bool {
     for pin in 0..<Self.pinCount where entries[pin] & Self.maskBit == 0 {
@@ -149,8 +152,8 @@ public struct IOAPIC: ~Copyable {
   private func readWindow() -> UInt32 {
     switch index {
     case 0: return identification
-    // Version 20H, with the highest entry.
-    case 1: return UInt32(Self.pinCount - 1) << 16 | 0x20
+    // With the highest entry.
+    case 1: return UInt32(Self.pinCount - 1) << 16 | UInt32(Self.version)
     // The arbitration ID is loaded with the ID.
     case 2: return identification
     case 0x10..<0x40:

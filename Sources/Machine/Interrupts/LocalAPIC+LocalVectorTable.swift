@@ -28,10 +28,17 @@ extension LocalAPIC {
     if level { pins |= bit } else { pins &= ~bit }
     guard level else { return false }
     if mode == .disabled { return rises && pin == .lint1 }
-    if rises && load(pin.offset) & (Self.masked | 0x700) == 0x400 { return true }
+    if rises && takesNMI(at: pin) { return true }
     raisePin(pin, rises: rises)
     return false
   }
+
+  private mutating func takesNMI(at pin: LocalInterruptPin) -> Bool {
+    load(pin.offset) & (Self.masked | 0x700) == 0x400
+  }
+
+  /// Whether LINT0 is an NMI.
+  var takesNMIAtLINT0: Bool { mutating get { mode != .disabled && takesNMI(at: .lint0) } }
 
   /// The level of LINT0.
   var isLINT0High: Bool { @inline(__always) mutating get { pins & 1 != 0 } }

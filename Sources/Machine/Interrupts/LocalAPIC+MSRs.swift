@@ -35,7 +35,7 @@ extension LocalAPIC {
       if let vector = endOfInterrupt() { return .endOfInterrupt(vector: vector) }
       return .none
     }
-    if index == MSR.ia32TSCDEADLINE.rawValue { return writeTimestampDeadline(value) }
+    if index == MSR.ia32TSCDEADLINE.rawValue { return writeTimestampDeadline(value, at: now) }
     if index == 0x83F && mode == .x2APIC && value <= 0xFF { return sendToSelf(UInt8(truncatingIfNeeded: value)) }
     return writeOtherMSR(index, value, at: now)
   }

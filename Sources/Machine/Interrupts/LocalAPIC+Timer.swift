@@ -13,6 +13,9 @@ extension LocalAPIC {
     now < timer.nextDeadline ? 0 : expire(at: now)
   }
 
+  /// Whether the timer starts again by itself.
+  var isTimerPeriodic: Bool { mutating get { timer.mode == .periodic } }
+
   @inline(never) @usableFromInline
   mutating func expire(at now: UInt64) -> UInt64 {
     // UInt64.max is no time but "never".
@@ -28,8 +31,10 @@ extension LocalAPIC {
   /// Says what the guest's time-stamp counter is ahead of the host's, modulo 2 to the 64th: the VMCS's TSC offset.
   ///
   /// It moves a TSC deadline that is armed, and with it ``nextDeadline``.
-  public mutating func setTimestampCounterOffset(_ offset: UInt64) {
-    timer.setOffset(offset)
+  ///
+  /// - Parameter now: the host's time-stamp counter. What was due before the change is for ``advance(to:)``, before this.
+  public mutating func setTimestampCounterOffset(_ offset: UInt64, at now: UInt64) {
+    timer.setOffset(offset, at: now)
   }
 
   /// IA32_TSC_DEADLINE: 0 if it is not armed, has passed, or the timer is in another mode.
@@ -39,9 +44,12 @@ extension LocalAPIC {
   public var timestampDeadline: UInt64 { timer.guestDeadline }
 
   /// WRMSR to IA32_TSC_DEADLINE, in the guest's time; ignored unless the timer is in TSC-deadline mode.
+  ///
+  /// A deadline that has come before is not forgotten: its interrupt is requested.
   @inlinable @inline(__always)
-  public mutating func writeTimestampDeadline(_ value: UInt64) -> LocalAPICEffect {
-    timer.writeDeadline(value)
+  public mutating func writeTimestampDeadline(_ value: UInt64, at now: UInt64) -> LocalAPICEffect {
+    advance(to: now)
+    timer.writeDeadline(value, at: now)
     return .deadlineChanged
   }
 }

@@ -81,25 +81,25 @@ struct LocalAPICTimer {
 
   /// Writes IA32_TSC_DEADLINE; ignored in the other modes.
   @inlinable @inline(__always)
-  mutating func writeDeadline(_ value: UInt64) {
+  mutating func writeDeadline(_ value: UInt64, at now: UInt64) {
     guard mode == .tscDeadline else { return }
     guestDeadline = value
-    nextDeadline = Self.hostDeadline(value, offset: offset)
+    nextDeadline = hostDeadline(value, at: now)
   }
 
   /// Takes a new offset of the guest's time-stamp counter, which moves an armed deadline.
-  mutating func setOffset(_ value: UInt64) {
+  mutating func setOffset(_ value: UInt64, at now: UInt64) {
     offset = value
-    writeDeadline(guestDeadline)
+    writeDeadline(guestDeadline, at: now)
   }
 
-  /// The host's time of a deadline of the guest's; `UInt64.max` if it is 0 or will not come, 0 if it was before the
-  /// host's counter started.
+  /// The host's time of a deadline of the guest's; `UInt64.max` if it is 0 or will not come, 0 if it has passed.
   @inlinable @inline(__always)
-  static func hostDeadline(_ guest: UInt64, offset: UInt64) -> UInt64 {
+  func hostDeadline(_ guest: UInt64, at now: UInt64) -> UInt64 {
     if guest == 0 { return .max }
-    if Int64(bitPattern: offset) < 0 { return sum(guest, 0 &- offset) }
-    return guest > offset ? guest &- offset : 0
+    let deadline = guest &- offset
+    if guest <= now &+ offset { return 0 }
+    return deadline > now ? deadline : .max
   }
 
   @inlinable @inline(__always)

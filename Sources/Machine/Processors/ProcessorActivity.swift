@@ -14,7 +14,7 @@ public enum ProcessorActivity: Sendable {
 /// What can wake a virtual processor that is not active.
 @usableFromInline
 enum Sleep {
-  /// An interrupt.
+  /// An interrupt, or an NMI, of a device.
   case interrupt
   /// An NMI, INIT or SIPI alone.
   case event

@@ -190,28 +190,45 @@ private let divisors: [(configuration: UInt64, divisor: UInt64)] = [
     }
   }
 
-  private static let deadlines: [(guest: UInt64, offset: UInt64, host: UInt64)] = [
+  private static let deadlines: [(guest: UInt64, offset: UInt64, now: UInt64, host: UInt64)] = [
     // The guest's counter started at 0 when the host's was a million.
-    (1, 0 &- 1_000_000, 1_000_001), (500, 0 &- 1_000_000, 1_000_500),
+    (1, 0 &- 1_000_000, 1_000_000, 1_000_001), (500, 0 &- 1_000_000, 1_000_000, 1_000_500),
+    (500, 0 &- 1_000_000, 1_000_500, 0),
     // One that never comes must not be one that has passed.
-    (.max, 0 &- 1_000_000, .max), (.max - 10, 0 &- 1_000_000, .max),
+    (.max, 0 &- 1_000_000, 1_000_000, .max), (.max - 10, 0 &- 1_000_000, 1_000_000, .max),
     // The guest's counter is ahead.
-    (5000, 3000, 2000), (3000, 3000, 0), (1, 3000, 0), (.max, 3000, .max - 3000),
-    (0, 3000, .max), (0, 0 &- 3000, .max), (7, 0, 7),
+    (5000, 3000, 0, 2000), (3000, 3000, 0, 0), (1, 3000, 0, 0), (.max, 3000, 0, .max - 3000),
+    (0, 3000, 0, .max), (0, 0 &- 3000, 5000, .max), (7, 0, 0, 7),
+    // By more than half of what it counts to.
+    (0xFFFF_0000_0000_0100, 0xFFFF_0000_0000_0000, 0xFF, 0x100),
+    (0xFFFF_0000_0000_0100, 0xFFFF_0000_0000_0000, 0x100, 0),
+    (1 << 33, 0xFFFF_0000_0000_0000, 1 << 30, 0),
   ]
 
   @Test(arguments: deadlines)
-  func `a deadline of the guest's is one of the host's`(guest: UInt64, offset: UInt64, host: UInt64) {
+  func `a deadline of the guest's is one of the host's`(guest: UInt64, offset: UInt64, now: UInt64, host: UInt64) {
     withTimer(2) { apic in
-      apic.setTimestampCounterOffset(offset)
-      _ = apic.writeMSR(0x6E0, guest, at: 0)
+      apic.setTimestampCounterOffset(offset, at: now)
+      _ = apic.writeMSR(0x6E0, guest, at: now)
       #expect(apic.nextDeadline == host)
-      #expect(apic.readMSR(0x6E0, at: 0) == guest)
+      #expect(apic.readMSR(0x6E0, at: now) == guest)
       // Also if the guest's counter is written after it.
-      apic.setTimestampCounterOffset(0)
-      #expect(apic.nextDeadline == (guest == 0 ? .max : guest))
-      apic.setTimestampCounterOffset(offset)
+      apic.setTimestampCounterOffset(0, at: now)
+      #expect(apic.nextDeadline == (guest == 0 ? .max : guest > now ? guest : 0))
+      apic.setTimestampCounterOffset(offset, at: now)
       #expect(apic.nextDeadline == host)
+    }
+  }
+
+  @Test(arguments: [0, 5000] as [UInt64])
+  func `a deadline that nobody has noticed has come all the same when another is written`(next: UInt64) {
+    for now in [99, 100, 200] as [UInt64] {
+      withTimer(2) { apic in
+        _ = apic.writeMSR(0x6E0, 100, at: 0)
+        _ = apic.writeMSR(0x6E0, next, at: now)
+        #expect(apic.hasDeliverableInterrupt == (now >= 100))
+        #expect(apic.nextDeadline == (next == 0 ? .max : next))
+      }
     }
   }
 }
