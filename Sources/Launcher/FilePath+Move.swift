@@ -41,11 +41,18 @@ extension FilePath {
       let source = try FileDescriptor.open(self, .readOnly)
       try source.closeAfter {
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-          try Task.checkCancellation()
-          let count = try buffer.withUnsafeMutableBytes { try source.read(into: $0) }
-          if count == 0 { return }
-          try target.writeAll(buffer[..<count])
+        while case let count = try buffer.withUnsafeMutableBytes({ try source.read(into: $0) }), count > 0 {
+          var rest = buffer[..<count]
+          while !rest.isEmpty {
+            try Task.checkCancellation()
+            do {
+              rest.removeFirst(try rest.withUnsafeBytes { try target.write($0) })
+            } catch Errno.wouldBlock {
+              // A reader is waited for, but not without end: the task may be cancelled.
+              var polled = pollfd(fd: target.rawValue, events: Int16(POLLOUT), revents: 0)
+              poll(&polled, 1, 100)
+            }
+          }
         }
       }
     }

@@ -120,6 +120,28 @@ struct StandInTests {
     #expect(try scratch.shell("ls tmp; cat skep.iso 2>/dev/null; cat processes 2>/dev/null").output == left)
   }
 
+  /// Has the image maker make an image of 300,000 bytes, which no pipe takes at once.
+  private static let largeImage = #"head -c 300000 /dev/zero >"$image"; mark; exit"#
+
+  @Test("A large image goes through a pipe", arguments: ["pipe", "/dev/stdout"])
+  func pipedImage(target: String) throws {
+    let standIns = try StandIns(maker: Self.largeImage, in: scratch)
+    let result = try scratch.shell(
+      """
+      mkfifo pipe; exec 9<>pipe
+      { \(standIns.skep("image", "-o \(target)")); echo "status $?" >&2; } |
+        { sleep 1; \(target == "pipe" ? "timeout 20 head -c 300000 <pipe | " : "")wc -c; }
+      """)
+    #expect(result.output.split(separator: "\n").sorted() == ["300000", "status 0"])
+  }
+
+  @Test("A signal ends the wait for who reads the image")
+  func unreadImage() throws {
+    let standIns = try StandIns(maker: Self.largeImage, in: scratch)
+    let command = "mkfifo pipe; exec 9<>pipe; " + (try standIns.skep("image", "-o pipe"))
+    #expect(try interrupted(command, until: "[ -s processes ] && sleep 1") == "status 130\n")
+  }
+
   @Test(
     "A log that cannot be written is found before the machine is started; one that can stays until there is another")
   func log() throws {
