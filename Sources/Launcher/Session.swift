@@ -29,7 +29,8 @@ final class Session: @unchecked Sendable {
   private let deadline: ContinuousClock.Instant?
   /// When an emulator that has reported an end has to have ended itself.
   private var grace: ContinuousClock.Instant?
-  private let terminal: UserTerminal?
+  /// The user's terminal while the guest has it: to let go of it gives it back.
+  private var terminal: UserTerminal?
   private var keyboard = Keyboard()
   private var readsInput: Bool
   private var lines = LineBuffer()
@@ -57,9 +58,6 @@ final class Session: @unchecked Sendable {
     terminal = readsInput && tcgetpgrp(STDIN_FILENO) == getpgrp() ? UserTerminal() : nil
     if terminal != nil { progress.note("Ctrl-A X ends the run.") }
   }
-
-  /// Whether a user types at the console.
-  var isInteractive: Bool { terminal != nil }
 
   /// How Skep said that the run ended; nil if it said nothing.
   var end: RunEnd? {
@@ -103,8 +101,9 @@ final class Session: @unchecked Sendable {
     }
     takeReports()
     takeConsole(atMost: 1 << 20)
+    // Nothing is typed to the guest any more; the keys that make signals are needed while a reader is waited for.
+    terminal = nil
     flush()
-    terminal?.restore()
     return cause!
   }
 

@@ -203,6 +203,39 @@ struct StandInTests {
     #expect(output == "status \(end == "timeout" ? 4 : 130)\n", "\(said)")
   }
 
+  @Test("The terminal is the user's again while the end of the output waits for a reader")
+  func unreadEnd() throws {
+    let standIns = try StandIns(
+      guest: "head -c 200000 /dev/zero | tr '\\0' x >$console; report end power-off; mark", in: scratch)
+    let terminal = try PseudoTerminal()
+    let run = try standIns.skep("run", env: "--default-signal=INT")
+    _ = try scratch.write(
+      Array(
+        """
+        trap : INT
+        mkfifo console; exec 9<>console
+        stty sane; stty -g >before
+        sh -c 'echo $$ >skep; exec \(run)' >console
+        echo "status $?" >status
+
+        """.utf8), to: "script")
+    let pipe = try #require(popen("cd '\(scratch.path)'; exec setsid -c sh script <\(terminal.path) 2>err", "r"))
+    func wait(for condition: String) throws -> Bool {
+      try scratch.shell("for i in $(seq 50); do \(condition) && exit; sleep 0.2; done; false").status == 0
+    }
+    let isCooked = "[ \"$(stty -g <\(terminal.path))\" = \"$(cat before)\" ]"
+    #expect(try wait(for: "[ -s processes ] && ! ps -o stat= -p $(cat processes) | grep -q '^[^Z]'"))
+    #expect(try wait(for: isCooked))
+    // Stopped and continued, it does not take the terminal again.
+    #expect(try wait(for: "kill -TSTP $(cat skep) && sleep 0.5 && ps -o stat= -p $(cat skep) | grep -q ^T"))
+    #expect(try wait(for: "kill -CONT $(cat skep) && sleep 0.5 && \(isCooked)"))
+    _ = try terminal.master.writeAll([0x03])
+    #expect(try wait(for: "[ -s status ]"))
+    _ = try scratch.shell("kill -KILL $(cat skep) 2>/dev/null")
+    pclose(pipe)
+    #expect(try scratch.shell("cat status").output == "status 130\n")
+  }
+
   @Test("A guest waits for a reader who is far behind, and nothing is lost", arguments: [100_000, 8 << 20])
   func slowReader(count: Int) throws {
     let standIns = try StandIns(
