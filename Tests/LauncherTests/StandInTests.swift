@@ -86,7 +86,7 @@ struct StandInTests {
     "An image replaces what is there when all of it is there",
     arguments: [
       ("", "skep.iso", "whole"), ("echo mine >skep.iso; ", "skep.iso", "whole"),
-      ("echo mine >file; ln -s file skep.iso; ", "file", "whole"),
+      ("echo mine >file; ln -s file skep.iso; ", "file", "whole"), ("ln -s file skep.iso; ", "file", "whole"),
       ("mkfifo skep.iso; exec 9<>skep.iso; ", "skep.iso", "whole"),
     ], ["", "/dev/shm"])
   func image(target: (before: String, file: String, contents: String), temporary: String) throws {
@@ -108,6 +108,7 @@ struct StandInTests {
     "An image that cannot be written changes nothing",
     arguments: [
       ("exit 1", "echo mine >skep.iso", "skep.iso", "grub-mkrescue failed (exited(1))", "mine\n"),
+      ("exit 1", "ln -s file skep.iso", "skep.iso", "grub-mkrescue failed (exited(1))", ""),
       ("", "mkdir skep.iso", "skep.iso", "skep.iso cannot be written: Is a directory", ""),
       ("", "mkfifo pipe", "pipe", "pipe cannot be written: No such device or address", ""),
       ("mark", ":", "nowhere/skep.iso", "nowhere/skep.iso cannot be written: No such file or directory", ""),
@@ -117,7 +118,34 @@ struct StandInTests {
     let result = try scratch.shell("\(before)\n\(standIns.skep("image", "-o \(target)"))")
     #expect(result.status == 2)
     #expect(result.output.contains(text), "\(result.output)")
-    #expect(try scratch.shell("ls tmp; cat skep.iso 2>/dev/null; cat processes 2>/dev/null").output == left)
+    let remains = "ls tmp; cat skep.iso 2>/dev/null; ls file 2>/dev/null; cat processes 2>/dev/null"
+    #expect(try scratch.shell(remains).output == left)
+  }
+
+  @Test(
+    "An image goes into a file that can be written and not replaced", arguments: ["directory", "mount"],
+    ["", "/dev/shm"])
+  func irreplaceable(reason: String, temporary: String) throws {
+    let image = try StandIns(in: scratch).skep("image", "-o skep.iso", temporary: "$tmp")
+    let command: String
+    if reason == "mount" {
+      // A mount of one's own needs rights that not every machine gives.
+      let unshare = "unshare --mount --map-root-user"
+      guard try scratch.shell("\(unshare) sh -c 'mount -t tmpfs none /mnt'").status == 0 else { return }
+      command = "\(unshare) sh -c 'mount --bind file skep.iso && \(image)'"
+    } else {
+      // The superuser may write to any directory.
+      let plain = "setpriv --bounding-set=-dac_override"
+      command = "chmod 555 .; $(\(plain) true 2>/dev/null && echo \(plain)) \(image)"
+    }
+    let result = try scratch.shell(
+      """
+      export tmp=\(temporary.isEmpty ? "$PWD/tmp" : "$(mktemp -d -p \(temporary))")
+      echo longer than the image >skep.iso; echo longer than the image >file
+      \(command)
+      echo "status $?"; chmod 755 .; cat \(reason == "mount" ? "file" : "skep.iso"); ls $tmp; ls -d skep.iso?*; rm -r $tmp
+      """)
+    #expect(result.output == "status 0\nwhole\nls: cannot access 'skep.iso?*': No such file or directory\n")
   }
 
   /// Has the image maker make an image of 300,000 bytes, which no pipe takes at once.
