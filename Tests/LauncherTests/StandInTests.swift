@@ -170,6 +170,17 @@ struct StandInTests {
     #expect(try interrupted(command, until: "[ -s processes ] && sleep 1") == "status 130\n")
   }
 
+  @Test("A signal does not undo what has been done")
+  func lateSignal() async throws {
+    let signals = try Signals()
+    let isDone = try await signals.interrupting {
+      kill(getpid(), SIGTERM)
+      while !Task.isCancelled { await Task.yield() }
+      return true
+    }
+    #expect(isDone && signals.haveEnded)
+  }
+
   @Test(
     "A log that cannot be written is found before the machine is started; one that can stays until there is another")
   func log() throws {
