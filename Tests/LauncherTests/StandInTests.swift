@@ -220,17 +220,18 @@ struct StandInTests {
     #expect(try scratch.shell(standIns.skep("run")).status == status)
   }
 
-  @Test("Signals are heard and the time is kept while nobody reads", arguments: unreadGuests, ["TERM", "timeout"])
-  func unread(guest: String, end: String) throws {
+  /// How a run ends and what it leaves when it gets a signal or its time is over, a second after a process is marked.
+  private func end(by signal: String, of guest: String, to output: String) throws -> String {
     let standIns = try StandIns(guest: guest, in: scratch)
-    let output = try scratch.shell(
+    let limit = signal == "timeout" ? "--timeout 3" : ""
+    return try scratch.shell(
       """
       mkfifo console
       exec 9<>console
-      \(standIns.skep("run", "--expect never \(end == "timeout" ? "--timeout 3" : "")")) >console 2>err &
+      \(standIns.skep("run", "--expect never \(limit)")) >out 2>err \(output) &
       for i in $(seq 100); do [ -s processes ] && break; sleep 0.1; done
       sleep 1
-      \(end == "timeout" ? "" : "kill -\(end) $!")
+      \(limit.isEmpty ? "kill -\(signal) $!" : "")
       for i in $(seq 100); do ps -o stat= -p $! | grep -q '^[^Z]' || break; sleep 0.1; done
       kill -KILL $! 2>/dev/null
       wait $!
@@ -238,8 +239,41 @@ struct StandInTests {
       \(StandIns.whatIsLeft)
       """
     ).output
+  }
+
+  @Test("Signals are heard and the time is kept while nobody reads", arguments: unreadGuests, ["TERM", "timeout"])
+  func unread(guest: String, signal: String) throws {
+    let output = try end(by: signal, of: guest, to: ">console")
     let said = try scratch.shell("cat err").output
-    #expect(output == "status \(end == "timeout" ? 4 : 130)\n", "\(said)")
+    #expect(output == "status \(signal == "timeout" ? 4 : 130)\n", "\(said)")
+  }
+
+  @Test(
+    "Signals are heard and the time is kept while nobody reads a terminal",
+    arguments: unreadGuests, ["TERM", "timeout"])
+  func unreadTerminal(guest: String, signal: String) throws {
+    let terminal = try PseudoTerminal()
+    // Newlines become longer on their way: less goes in than there seems to be room for.
+    _ = try scratch.shell("stty sane <\(terminal.path)")
+    let output = try end(by: signal, of: guest, to: ">\(terminal.path) 2>&1")
+    #expect(output == "status \(signal == "timeout" ? 4 : 130)\n")
+  }
+
+  @Test(
+    "Signals are heard and the time is kept while nobody reads the errors",
+    arguments: [
+      ("mark; yes 'skep: note listen' >$reports", "TERM", 130),
+      ("mark; yes 'skep: note listen' >$reports", "timeout", 4),
+      // The report of a guest that has been stopped.
+      ("{ yes 'skep: guest registers' | head -n 10000; echo skep: end stopped; } >$reports; mark", "TERM", 1),
+      ("{ yes 'skep: guest registers' | head -n 10000; echo skep: end stopped; } >$reports; mark", "timeout", 1),
+    ])
+  func unreadErrors(guest: String, signal: String, status: Int32) throws {
+    let terminal = try PseudoTerminal()
+    for output in ["2>console", "2>\(terminal.path)"] {
+      #expect(try end(by: signal, of: guest, to: output) == "status \(status)\n")
+      _ = try scratch.shell("rm console processes")
+    }
   }
 
   @Test("The terminal is the user's again while the end of the output waits for a reader")
