@@ -21,11 +21,12 @@ public struct BootImage: Sendable {
     (self.files, self.configuration) = (files, configuration)
   }
 
-  /// Writes the image to `path`, replacing a file there; changes nothing if that fails or a signal ends it.
+  /// Writes the image to `path`, replacing the file there; changes nothing if that fails or a signal ends it.
+  ///
+  /// A symbolic link is followed. What cannot be replaced, as a pipe, is written to when the image has been made.
   public func write(to path: String) async throws {
     let signals = try Signals()
-    let target = FilePath(path)
-    try target.checkWritable()
+    let target = try FilePath(path).checkWritable()
     try checkRoom(for: target)
     let directory = try TemporaryDirectory()
     defer { directory.remove() }

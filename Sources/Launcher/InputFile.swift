@@ -1,7 +1,8 @@
 import Glibc
 import SystemPackage
 
-/// A file that the user named, known to be a readable, regular file that is not empty.
+/// A file that the user named, known to be a readable, regular file that is not empty and not larger than the
+/// machine's memory.
 public struct InputFile: Equatable, Sendable {
   /// The path as the user gave it.
   public let path: FilePath
@@ -25,6 +26,9 @@ public struct InputFile: Equatable, Sendable {
       throw LaunchProblem("the \(role) \(path) is empty")
     }
     size = MemorySize(bytes: UInt64(status.st_size))
+    guard size <= Boot.mostMachineMemory else {
+      throw LaunchProblem("the \(role) \(path) is larger than the emulator's \(Boot.mostMachineMemory)")
+    }
   }
 
   /// All bytes of the file.

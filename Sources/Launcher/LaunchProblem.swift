@@ -16,6 +16,9 @@ public struct LaunchProblem: Error, Equatable, Sendable, CustomStringConvertible
     self.status = status
   }
 
+  /// Whether the user wants the command to have ended already, and not to wait for a reader of the message.
+  public var isUrgent: Bool { status == .timedOut || status == .interrupted }
+
   /// The message as it is printed after `skep: `.
   public var description: String {
     guard let remedy else { return problem }
@@ -23,7 +26,7 @@ public struct LaunchProblem: Error, Equatable, Sendable, CustomStringConvertible
   }
 }
 
-/// Writes `text` and a newline to standard error, unbuffered.
-public func printError(_ text: String) {
-  _ = try? FileDescriptor.standardError.writeAll((text + "\n").utf8)
+/// Writes `text` and a newline to standard error, unbuffered; `patience` is how long a reader is waited for, nil without end.
+public func printError(_ text: String, patience: Duration? = nil) {
+  UserOutput(.standardError).write(text + "\n", until: patience.map { .now + $0 })
 }

@@ -39,7 +39,12 @@ public struct ProbeMachine: Sendable {
   /// Signals that end a run, and the task's cancellation, end the emulator, remove its files and are thrown.
   public func run(_ listener: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool) async throws -> End {
     let signals = try Signals()
-    return try await signals.interrupting { try await runUntilCancelled(listener) }
+    return try await signals.interrupting {
+      let end = try await runUntilCancelled(listener)
+      // The emulator ends then, too, which is no end of its own.
+      try Task.checkCancellation()
+      return end
+    }
   }
 
   private func runUntilCancelled(_ listener: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool) async throws -> End {

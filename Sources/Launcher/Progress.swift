@@ -5,10 +5,22 @@ struct Progress: Sendable {
   /// Whether escape codes may be used: standard error is a terminal that knows them.
   private let usesColor: Bool
   private let start = ContinuousClock.now
+  private let output = UserOutput(.standardError)
+  private let signals: Signals
+  private var deadline: ContinuousClock.Instant?
 
-  init() {
+  /// Progress that is told until a signal ends the run: then, nobody is waited for who does not read.
+  init(_ signals: Signals) {
+    self.signals = signals
     let terminal = getenv("TERM").map { String(cString: $0) } ?? "dumb"
     usesColor = isatty(STDERR_FILENO) == 1 && terminal != "dumb" && getenv("NO_COLOR") == nil
+  }
+
+  /// The same, with no wait for a reader after `deadline`.
+  func until(_ deadline: ContinuousClock.Instant?) -> Progress {
+    var progress = self
+    progress.deadline = deadline
+    return progress
   }
 
   /// Begins a line of progress, with the seconds since the start.
@@ -36,6 +48,6 @@ struct Progress: Sendable {
   private func print(_ prefix: String, _ text: String, _ suffix: String, style: String?) {
     var line = prefix + text + suffix
     if usesColor, let style { line = "\u{1b}[\(style)m\(line)\u{1b}[0m" }
-    printError(line)
+    output.write(line + "\n", until: deadline, signals: signals)
   }
 }

@@ -29,8 +29,8 @@ public struct Run: Sendable {
 
   /// Runs to the end and returns the status to exit with, an ``ExitStatus`` or the guest's own; throws a ``LaunchProblem`` if there is something to explain.
   public func execute() async throws -> Int32 {
-    let progress = Progress()
     let signals = try Signals()
+    let progress = Progress(signals)
     if let log { try FilePath(log).checkWritable() }
     let directory = try TemporaryDirectory()
     defer { directory.remove() }
@@ -45,8 +45,8 @@ public struct Run: Sendable {
     )
     let session = try Session(script: script, limit: limit, progress: progress, signals: signals)
     let (cause, status) = try await start(session, in: directory)
-    keepLog(of: directory, progress)
-    return try conclude(session, cause, status, progress, directory)
+    keepLog(of: directory, session.progress)
+    return try conclude(session, cause, status, session.progress, directory)
   }
 
   private func start(_ session: Session, in directory: TemporaryDirectory) async throws -> (

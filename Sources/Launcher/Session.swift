@@ -23,13 +23,16 @@ final class Session: @unchecked Sendable {
   /// The texts that are still to be seen.
   private(set) var script: ConsoleScript
 
-  private let progress: Progress
+  /// Tells the user of the run, and waits for a reader as long as the run may last.
+  let progress: Progress
   private let signals: Signals
   /// When the user wants the run to have ended.
   private let deadline: ContinuousClock.Instant?
   /// When an emulator that has reported an end has to have ended itself.
   private var grace: ContinuousClock.Instant?
-  private let terminal: UserTerminal?
+  private let output = UserOutput(.standardOutput)
+  /// The user's terminal while the guest has it: to let go of it gives it back.
+  private var terminal: UserTerminal?
   private var keyboard = Keyboard()
   private var readsInput: Bool
   private var lines = LineBuffer()
@@ -49,17 +52,14 @@ final class Session: @unchecked Sendable {
     console = try PseudoTerminal()
     reportLine = try PseudoTerminal()
     self.script = script
-    self.progress = progress
     self.signals = signals
     deadline = limit.map { .now + $0.duration }
+    self.progress = progress.until(deadline)
     signals.catchJobControl()
     readsInput = script.awaited == nil
     terminal = readsInput && tcgetpgrp(STDIN_FILENO) == getpgrp() ? UserTerminal() : nil
     if terminal != nil { progress.note("Ctrl-A X ends the run.") }
   }
-
-  /// Whether a user types at the console.
-  var isInteractive: Bool { terminal != nil }
 
   /// How Skep said that the run ended; nil if it said nothing.
   var end: RunEnd? {
@@ -88,9 +88,9 @@ final class Session: @unchecked Sendable {
           fd: console.master.rawValue,
           events: Int16((toUser.count < Self.mostForUser ? POLLIN : 0) | (toGuest.isEmpty ? 0 : POLLOUT)), revents: 0),
         pollfd(fd: readsInput && toGuest.count < 4096 ? STDIN_FILENO : -1, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: toUser.isEmpty ? -1 : STDOUT_FILENO, events: Int16(POLLOUT), revents: 0),
+        pollfd(fd: toUser.isEmpty ? -1 : output.descriptor.rawValue, events: Int16(POLLOUT), revents: 0),
       ]
-      poll(&polls, nfds_t(polls.count), milliseconds(until: [deadline, grace].compactMap(\.self).min()))
+      poll(&polls, nfds_t(polls.count), [deadline, grace].compactMap(\.self).min().milliseconds)
       if polls[1].revents != 0 { finish(.interrupted) }
       if polls[2].revents != 0 { handleJobControl() }
       if polls[3].revents != 0 { takeReports() }
@@ -98,13 +98,14 @@ final class Session: @unchecked Sendable {
       if polls[5].revents != 0 { takeInput() }
       if polls[6].revents != 0 { writeToUser() }
       sendToGuest()
-      if polls[0].revents != 0 || isPast(grace) { finish(.emulatorEnded) }
-      if isPast(deadline) { finish(end == nil ? .timedOut : .emulatorEnded) }
+      if polls[0].revents != 0 || grace.isPast { finish(.emulatorEnded) }
+      if deadline.isPast { finish(end == nil ? .timedOut : .emulatorEnded) }
     }
     takeReports()
     takeConsole(atMost: 1 << 20)
+    // Nothing is typed to the guest any more; the keys that make signals are needed while a reader is waited for.
+    terminal = nil
     flush()
-    terminal?.restore()
     return cause!
   }
 
@@ -121,19 +122,19 @@ final class Session: @unchecked Sendable {
     while !toUser.isEmpty {
       let isHurried = cause == .timedOut || cause == .interrupted
       var polls = [
-        pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0),
+        pollfd(fd: output.descriptor.rawValue, events: Int16(POLLOUT), revents: 0),
         pollfd(fd: signals.ending.rawValue, events: Int16(POLLIN), revents: 0),
         pollfd(fd: signals.jobControl.rawValue, events: Int16(POLLIN), revents: 0),
       ]
-      poll(&polls, nfds_t(polls.count), isHurried ? 0 : milliseconds(until: deadline))
+      poll(&polls, nfds_t(polls.count), isHurried ? 0 : deadline.milliseconds)
       if polls[2].revents != 0 { handleJobControl() }
-      if polls[0].revents != 0 {
-        writeToUser()
+      if polls[0].revents != 0, writeToUser() {
+        continue
       } else if isHurried {
         return
       } else if polls[1].revents != 0 {
         cause = .interrupted
-      } else if isPast(deadline) {
+      } else if deadline.isPast {
         cause = .timedOut
       }
     }
@@ -141,14 +142,6 @@ final class Session: @unchecked Sendable {
 
   private func finish(_ cause: Cause) {
     if self.cause == nil { self.cause = cause }
-  }
-
-  private func isPast(_ instant: ContinuousClock.Instant?) -> Bool { instant.map { .now >= $0 } ?? false }
-
-  private func milliseconds(until instant: ContinuousClock.Instant?) -> Int32 {
-    guard let instant else { return -1 }
-    let remaining = (instant - .now).components
-    return Int32(clamping: max(0, remaining.seconds * 1000 + remaining.attoseconds / 1_000_000_000_000_000 + 1))
   }
 
   private func handleJobControl() {
@@ -176,8 +169,8 @@ final class Session: @unchecked Sendable {
   private func note(_ text: String) {
     if isWithinLine, isatty(STDOUT_FILENO) == 1 { toUser += [0x0d, 0x0a] }
     isWithinLine = false
-    var polled = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
-    while !toUser.isEmpty, poll(&polled, 1, 0) == 1 { writeToUser() }
+    var polled = pollfd(fd: output.descriptor.rawValue, events: Int16(POLLOUT), revents: 0)
+    while !toUser.isEmpty, poll(&polled, 1, 0) == 1, writeToUser() {}
     progress.note(text)
   }
 
@@ -208,19 +201,18 @@ final class Session: @unchecked Sendable {
     toGuest.removeFirst(count)
   }
 
-  /// Writes what standard output takes without waiting, if it takes anything.
-  private func writeToUser() {
+  /// Writes what standard output takes without waiting; false if it takes nothing.
+  @discardableResult
+  private func writeToUser() -> Bool {
     do {
-      let count = try toUser.withUnsafeBytes {
-        try FileDescriptor.standardOutput.write(.init(rebasing: $0.prefix(256)))
-      }
+      let count = try output.write(toUser)
       toUser.removeFirst(count)
-    } catch Errno.wouldBlock {
-      return
+      return count > 0
     } catch {
       // Nobody reads the console any more.
       toUser.removeAll()
       finish(.interrupted)
+      return true
     }
   }
 }

@@ -46,7 +46,8 @@ final class Signals: Sendable {
     return count == 1 ? Int32(byte) : nil
   }
 
-  /// Runs `body` to its end, which a signal that ends the run brings about: it cancels `body` and is thrown.
+  /// Runs `body` to its end, which a signal that ends the run brings about: it cancels `body`, and is thrown if `body`
+  /// has failed then.
   func interrupting<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
     let task = Task { try await body() }
     let source = DispatchSource.makeReadSource(fileDescriptor: ending.rawValue)
@@ -63,6 +64,8 @@ final class Signals: Sendable {
     } onCancel: {
       task.cancel()
     }
+    // What is done, as a file that has been replaced, is not called interrupted.
+    if case .success(let value) = result { return value }
     if haveEnded { throw Self.interruption }
     try Task.checkCancellation()
     return try result.get()

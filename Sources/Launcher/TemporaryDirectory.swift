@@ -55,14 +55,20 @@ extension FilePath {
   }
 
   /// Checks that a file at this path can be written, and leaves what is there as it is.
-  func checkWritable() throws(LaunchProblem) {
-    let isNew = (try? stat(followTargetSymlink: false)) == nil
+  ///
+  /// - Returns: The path without symbolic links.
+  @discardableResult
+  func checkWritable() throws(LaunchProblem) -> FilePath {
+    let type = try? stat().type
     // A reader of a named pipe would take it for the end if that were opened and closed.
-    if let type = try? stat().type, type != .regular, type != .directory, access(string, W_OK) == 0 { return }
+    if let type, type != .regular, type != .directory, access(string, W_OK) == 0 { return resolved }
     let descriptor = open(string, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw LaunchProblem("\(self) cannot be written: \(Errno(rawValue: errno))") }
     close(descriptor)
-    if isNew { unlink(string) }
+    // Where a link leads to a file that was not there is known as long as it is.
+    let resolved = self.resolved
+    if type == nil { unlink(resolved.string) }
+    return resolved
   }
 
   /// The text of the file at this path, its last `limit` bytes at most; empty if it cannot be read.

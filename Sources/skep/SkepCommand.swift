@@ -22,7 +22,7 @@ struct SkepCommand: AsyncParsableCommand {
         try command.run()
       }
     } catch let problem as LaunchProblem {
-      printError("skep: \(problem)")
+      printError("skep: \(problem)", patience: problem.isUrgent ? .seconds(1) : nil)
       Glibc.exit(problem.status.rawValue)
     } catch {
       // Help and version are errors of the parser, with status 0; any other of its errors is bad input.

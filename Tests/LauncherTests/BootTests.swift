@@ -24,19 +24,26 @@ struct BootTests {
     }
   }
 
-  @Test("Files that cannot be used are named, with the reason", arguments: ["missing", "empty", "directory", "fifo"])
+  @Test(
+    "Files that cannot be used are named, with the reason",
+    arguments: ["missing", "empty", "directory", "fifo", "large"])
   func files(kind: String) throws {
     let path = "\(scratch.path)/\(kind)"
     switch kind {
     case "empty": _ = try scratch.write([], to: kind)
     case "directory": #expect(mkdir(path, 0o700) == 0)
     case "fifo": #expect(mkfifo(path, 0o600) == 0)
+    case "large":
+      _ = try scratch.write([], to: kind)
+      try #require(truncate(path, Int(Boot.mostMachineMemory.bytes)) == 0)
+      #expect(try InputFile(path, role: "initrd").size == Boot.mostMachineMemory)
+      try #require(truncate(path, Int(Boot.mostMachineMemory.bytes) + 1) == 0)
     default: break
     }
     let problem = try #require(problem { _ = try InputFile(path, role: "initrd") })
     let reasons = [
       "missing": "cannot be read: No such file or directory", "empty": "is empty", "directory": "is not a regular file",
-      "fifo": "is not a regular file",
+      "fifo": "is not a regular file", "large": "is larger than the emulator's 2 GiB",
     ]
     #expect(problem.problem == "the initrd \(path) \(reasons[kind]!)")
     #expect(problem.status == .badInput)

@@ -86,7 +86,7 @@ struct StandInTests {
     "An image replaces what is there when all of it is there",
     arguments: [
       ("", "skep.iso", "whole"), ("echo mine >skep.iso; ", "skep.iso", "whole"),
-      ("echo mine >file; ln -s file skep.iso; ", "file", "whole"),
+      ("echo mine >file; ln -s file skep.iso; ", "file", "whole"), ("ln -s file skep.iso; ", "file", "whole"),
       ("mkfifo skep.iso; exec 9<>skep.iso; ", "skep.iso", "whole"),
     ], ["", "/dev/shm"])
   func image(target: (before: String, file: String, contents: String), temporary: String) throws {
@@ -108,6 +108,7 @@ struct StandInTests {
     "An image that cannot be written changes nothing",
     arguments: [
       ("exit 1", "echo mine >skep.iso", "skep.iso", "grub-mkrescue failed (exited(1))", "mine\n"),
+      ("exit 1", "ln -s file skep.iso", "skep.iso", "grub-mkrescue failed (exited(1))", ""),
       ("", "mkdir skep.iso", "skep.iso", "skep.iso cannot be written: Is a directory", ""),
       ("", "mkfifo pipe", "pipe", "pipe cannot be written: No such device or address", ""),
       ("mark", ":", "nowhere/skep.iso", "nowhere/skep.iso cannot be written: No such file or directory", ""),
@@ -117,7 +118,67 @@ struct StandInTests {
     let result = try scratch.shell("\(before)\n\(standIns.skep("image", "-o \(target)"))")
     #expect(result.status == 2)
     #expect(result.output.contains(text), "\(result.output)")
-    #expect(try scratch.shell("ls tmp; cat skep.iso 2>/dev/null; cat processes 2>/dev/null").output == left)
+    let remains = "ls tmp; cat skep.iso 2>/dev/null; ls file 2>/dev/null; cat processes 2>/dev/null"
+    #expect(try scratch.shell(remains).output == left)
+  }
+
+  @Test(
+    "An image goes into a file that can be written and not replaced", arguments: ["directory", "mount"],
+    ["", "/dev/shm"])
+  func irreplaceable(reason: String, temporary: String) throws {
+    let image = try StandIns(in: scratch).skep("image", "-o skep.iso", temporary: "$tmp")
+    let command: String
+    if reason == "mount" {
+      // A mount of one's own needs rights that not every machine gives.
+      let unshare = "unshare --mount --map-root-user"
+      guard try scratch.shell("\(unshare) sh -c 'mount -t tmpfs none /mnt'").status == 0 else { return }
+      command = "\(unshare) sh -c 'mount --bind file skep.iso && \(image)'"
+    } else {
+      // The superuser may write to any directory.
+      let plain = "setpriv --bounding-set=-dac_override"
+      command = "chmod 555 .; $(\(plain) true 2>/dev/null && echo \(plain)) \(image)"
+    }
+    let result = try scratch.shell(
+      """
+      export tmp=\(temporary.isEmpty ? "$PWD/tmp" : "$(mktemp -d -p \(temporary))")
+      echo longer than the image >skep.iso; echo longer than the image >file
+      \(command)
+      echo "status $?"; chmod 755 .; cat \(reason == "mount" ? "file" : "skep.iso"); ls $tmp; ls -d skep.iso?*; rm -r $tmp
+      """)
+    #expect(result.output == "status 0\nwhole\nls: cannot access 'skep.iso?*': No such file or directory\n")
+  }
+
+  /// Has the image maker make an image of 300,000 bytes, which no pipe takes at once.
+  private static let largeImage = #"head -c 300000 /dev/zero >"$image"; mark; exit"#
+
+  @Test("A large image goes through a pipe", arguments: ["pipe", "/dev/stdout"])
+  func pipedImage(target: String) throws {
+    let standIns = try StandIns(maker: Self.largeImage, in: scratch)
+    let result = try scratch.shell(
+      """
+      mkfifo pipe; exec 9<>pipe
+      { \(standIns.skep("image", "-o \(target)")); echo "status $?" >&2; } |
+        { sleep 1; \(target == "pipe" ? "timeout 20 head -c 300000 <pipe | " : "")wc -c; }
+      """)
+    #expect(result.output.split(separator: "\n").sorted() == ["300000", "status 0"])
+  }
+
+  @Test("A signal ends the wait for who reads the image")
+  func unreadImage() throws {
+    let standIns = try StandIns(maker: Self.largeImage, in: scratch)
+    let command = "mkfifo pipe; exec 9<>pipe; " + (try standIns.skep("image", "-o pipe"))
+    #expect(try interrupted(command, until: "[ -s processes ] && sleep 1") == "status 130\n")
+  }
+
+  @Test("A signal does not undo what has been done")
+  func lateSignal() async throws {
+    let signals = try Signals()
+    let isDone = try await signals.interrupting {
+      kill(getpid(), SIGTERM)
+      while !Task.isCancelled { await Task.yield() }
+      return true
+    }
+    #expect(isDone && signals.haveEnded)
   }
 
   @Test(
@@ -159,17 +220,18 @@ struct StandInTests {
     #expect(try scratch.shell(standIns.skep("run")).status == status)
   }
 
-  @Test("Signals are heard and the time is kept while nobody reads", arguments: unreadGuests, ["TERM", "timeout"])
-  func unread(guest: String, end: String) throws {
+  /// How a run ends and what it leaves when it gets a signal or its time is over, a second after a process is marked.
+  private func end(by signal: String, of guest: String, to output: String) throws -> String {
     let standIns = try StandIns(guest: guest, in: scratch)
-    let output = try scratch.shell(
+    let limit = signal == "timeout" ? "--timeout 3" : ""
+    return try scratch.shell(
       """
       mkfifo console
       exec 9<>console
-      \(standIns.skep("run", "--expect never \(end == "timeout" ? "--timeout 3" : "")")) >console 2>err &
+      \(standIns.skep("run", "--expect never \(limit)")) >out 2>err \(output) &
       for i in $(seq 100); do [ -s processes ] && break; sleep 0.1; done
       sleep 1
-      \(end == "timeout" ? "" : "kill -\(end) $!")
+      \(limit.isEmpty ? "kill -\(signal) $!" : "")
       for i in $(seq 100); do ps -o stat= -p $! | grep -q '^[^Z]' || break; sleep 0.1; done
       kill -KILL $! 2>/dev/null
       wait $!
@@ -177,8 +239,74 @@ struct StandInTests {
       \(StandIns.whatIsLeft)
       """
     ).output
+  }
+
+  @Test("Signals are heard and the time is kept while nobody reads", arguments: unreadGuests, ["TERM", "timeout"])
+  func unread(guest: String, signal: String) throws {
+    let output = try end(by: signal, of: guest, to: ">console")
     let said = try scratch.shell("cat err").output
-    #expect(output == "status \(end == "timeout" ? 4 : 130)\n", "\(said)")
+    #expect(output == "status \(signal == "timeout" ? 4 : 130)\n", "\(said)")
+  }
+
+  @Test(
+    "Signals are heard and the time is kept while nobody reads a terminal",
+    arguments: unreadGuests, ["TERM", "timeout"])
+  func unreadTerminal(guest: String, signal: String) throws {
+    let terminal = try PseudoTerminal()
+    // Newlines become longer on their way: less goes in than there seems to be room for.
+    _ = try scratch.shell("stty sane <\(terminal.path)")
+    let output = try end(by: signal, of: guest, to: ">\(terminal.path) 2>&1")
+    #expect(output == "status \(signal == "timeout" ? 4 : 130)\n")
+  }
+
+  @Test(
+    "Signals are heard and the time is kept while nobody reads the errors",
+    arguments: [
+      ("mark; yes 'skep: note listen' >$reports", "TERM", 130),
+      ("mark; yes 'skep: note listen' >$reports", "timeout", 4),
+      // The report of a guest that has been stopped.
+      ("{ yes 'skep: guest registers' | head -n 10000; echo skep: end stopped; } >$reports; mark", "TERM", 1),
+      ("{ yes 'skep: guest registers' | head -n 10000; echo skep: end stopped; } >$reports; mark", "timeout", 1),
+    ])
+  func unreadErrors(guest: String, signal: String, status: Int32) throws {
+    let terminal = try PseudoTerminal()
+    for output in ["2>console", "2>\(terminal.path)"] {
+      #expect(try end(by: signal, of: guest, to: output) == "status \(status)\n")
+      _ = try scratch.shell("rm console processes")
+    }
+  }
+
+  @Test("The terminal is the user's again while the end of the output waits for a reader")
+  func unreadEnd() throws {
+    let standIns = try StandIns(
+      guest: "head -c 200000 /dev/zero | tr '\\0' x >$console; report end power-off; mark", in: scratch)
+    let terminal = try PseudoTerminal()
+    let run = try standIns.skep("run", env: "--default-signal=INT")
+    _ = try scratch.write(
+      Array(
+        """
+        trap : INT
+        mkfifo console; exec 9<>console
+        stty sane; stty -g >before
+        sh -c 'echo $$ >skep; exec \(run)' >console
+        echo "status $?" >status
+
+        """.utf8), to: "script")
+    let pipe = try #require(popen("cd '\(scratch.path)'; exec setsid -c sh script <\(terminal.path) 2>err", "r"))
+    func wait(for condition: String) throws -> Bool {
+      try scratch.shell("for i in $(seq 50); do \(condition) && exit; sleep 0.2; done; false").status == 0
+    }
+    let isCooked = "[ \"$(stty -g <\(terminal.path))\" = \"$(cat before)\" ]"
+    #expect(try wait(for: "[ -s processes ] && ! ps -o stat= -p $(cat processes) | grep -q '^[^Z]'"))
+    #expect(try wait(for: isCooked))
+    // Stopped and continued, it does not take the terminal again.
+    #expect(try wait(for: "kill -TSTP $(cat skep) && sleep 0.5 && ps -o stat= -p $(cat skep) | grep -q ^T"))
+    #expect(try wait(for: "kill -CONT $(cat skep) && sleep 0.5 && \(isCooked)"))
+    _ = try terminal.master.writeAll([0x03])
+    #expect(try wait(for: "[ -s status ]"))
+    _ = try scratch.shell("kill -KILL $(cat skep) 2>/dev/null")
+    pclose(pipe)
+    #expect(try scratch.shell("cat status").output == "status 130\n")
   }
 
   @Test("A guest waits for a reader who is far behind, and nothing is lost", arguments: [100_000, 8 << 20])
