@@ -132,6 +132,26 @@ enum Disposition: Equatable, Sendable {
     #expect(request.stopText?.hasSuffix("exit qualification 0x0000000000000003") == true, "\(request)")
   }
 
+  /// Access rights of a data segment, those with which the guest goes on, and whether it does.
+  @Test(
+    "A segment that Bochs leaves without a type in real-address mode gets one; in protected mode it stops the guest",
+    arguments: [
+      (0x90, 0x93, false), (0xC090, 0xC093, false), (0x91, 0x91, false), (0x93, 0x93, false), (0x90, 0x90, true),
+    ] as [(UInt32, UInt32, Bool)])
+  func segmentWithoutType(_ rights: UInt32, _ expected: UInt32, isProtected: Bool) throws {
+    for field in [VMCSField.guestESAccessRights, .guestDSAccessRights, .guestFSAccessRights, .guestGSAccessRights] {
+      let guest = try GuestOnModel()
+      if isProtected { guest.enterProtectedMode() }
+      var exit = ScriptedExit.instruction(.cpuid)
+      exit[field] = SegmentAccessRights(rawValue: rights)
+      let request = guest.run(exit)
+      let stops = isProtected && rights & 1 == 0
+      #expect(request.isEnd == !stops, "\(request)")
+      #expect(guest.contents(field).rawValue == expected)
+      #expect((request.stopText?.hasPrefix("VM entry failed: exit reason 33, ") == true) == stops)
+    }
+  }
+
   @Test("B5 an entry instruction that fails stops the guest with its error")
   func instructionFailure() throws {
     for (failure, words) in [
