@@ -16,7 +16,7 @@ extension VirtualProcessor {
     case .forbiddenInstruction: vcpu.raise(.generalProtection)
     case .tripleFault: return .stopped(.tripleFault)
     case .entryFailure(let reason, let qualification):
-      if reason.basicReason == .vmEntryFailureInvalidGuestState && vcpu.repairRealModeSegments() { break }
+      if reason.basicReason == .vmEntryFailureInvalidGuestState && vcpu.repairSegmentsWithoutType() { break }
       return .stopped(.entryFailure(reason, qualification: qualification))
     case .entryInstructionFailed(let error): return .stopped(.entryInstructionFailed(error))
     case .taskSwitch(let access): return emulateTaskSwitch(access, &vcpu)
