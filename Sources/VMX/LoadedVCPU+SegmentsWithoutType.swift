@@ -7,18 +7,21 @@ extension LoadedVCPU {
   /// In Bochs 2.7 a null selector leaves no type behind, and a load in real-address mode then makes the segment usable
   /// without one, also after a return to protected mode (cpu/segment_ctrl_pro.cc). No VM entry takes that (SDM, "Checks on
   /// Guest Segment Registers").
+  @inline(never)
   public mutating func repairSegmentsWithoutType() -> Bool {
+    let (es, ss, ds) = (
+      repairType(.guestESAccessRights), repairType(.guestSSAccessRights), repairType(.guestDSAccessRights)
+    )
+    let (fs, gs) = (repairType(.guestFSAccessRights), repairType(.guestGSAccessRights))
+    return es || ss || ds || fs || gs
+  }
+
+  @inline(__always)
+  private mutating func repairType(_ field: VMCSField<SegmentAccessRights, ReadWrite>) -> Bool {
     let (codeOrData, type, readWriteAccessed): (UInt32, UInt32, UInt32) = (1 << 4, 0xF, 0b0011)
-    var isRepaired = false
-    for index in 0..<6 as Range<UInt8> {
-      guard let segment = GuestSegment(encoding: index), segment != .cs else { continue }
-      var descriptor = descriptor(segment)
-      let rights = descriptor.accessRights
-      guard !rights.unusable, rights.rawValue & (codeOrData | type) == codeOrData else { continue }
-      descriptor.accessRights = SegmentAccessRights(rawValue: rights.rawValue | readWriteAccessed)
-      setDescriptor(segment, to: descriptor)
-      isRepaired = true
-    }
-    return isRepaired
+    let rights = vmcs[field]
+    guard !rights.unusable, rights.rawValue & (codeOrData | type) == codeOrData else { return false }
+    vmcs[field] = SegmentAccessRights(rawValue: rights.rawValue | readWriteAccessed)
+    return true
   }
 }
