@@ -126,6 +126,12 @@ private struct Board: ~Copyable {
       messages += 1
       precondition(messages <= IOAPIC.pinCount, "more messages than pins")
     }
+    messages = 0
+    while hpet.hasMessages {
+      if let message = hpet.takeMessage() { send(message, from: nil) }
+      messages += 1
+      precondition(messages <= HPET.timerCount, "more messages than timers")
+    }
     for who in 0..<2 { apics[who].pass(now) }
   }
 

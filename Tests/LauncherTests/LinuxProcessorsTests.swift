@@ -86,4 +86,23 @@ struct LinuxProcessorsTests {
     #expect(counts["ERR"] == [0])
     #expect(counts["SPU"] == [0, 0])
   }
+
+  /// Without ARAT the timer of the local APIC is Linux' second choice, after an HPET that sends messages.
+  @Test("Linux lives by message-signaled interrupts of the HPET")
+  func messages() throws {
+    let command = "sleep 2; cat /proc/interrupts; dmesg | grep -e BUG: -e WARNING:; poweroff\\n"
+    let (status, output) = try scratch.shell(
+      "\(RunTests.skep) run --hypervisor \(package)/build/skep.elf --timeout 10m --no-metered --cpus 2 "
+        + "--kernel \(package)/build/guest/vmlinuz --initrd \(package)/build/guest/initrd.img "
+        + "--append 'console=ttyS0 cryptomgr.notests clearcpuid=arat' --expect 'skep# ' --send '\(command)'")
+    #expect(status == 0, "\(output.suffix(4000))")
+    #expect(!output.contains("] BUG: ") && !output.contains("] WARNING: "), "\(output.suffix(4000))")
+    let lines = output.split(separator: "\n").filter { $0.contains("HPET-MSI") }.joined(separator: "\n")
+    let counts = InterruptCounts(lines)
+    // Each processor has a comparator of its own.
+    let totals = (0..<2).map { processor in
+      (16..<64).reduce(0) { $0 + (counts["\($1)"].dropFirst(processor).first ?? 0) }
+    }
+    #expect(totals.allSatisfy { $0 > 100 }, "\(output.suffix(4000))")
+  }
 }

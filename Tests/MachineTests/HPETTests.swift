@@ -10,6 +10,7 @@ private struct ReferenceTimer {
   private var mask: UInt64 { configuration & 0x100 != 0 ? 0xFFFF_FFFF : ~0 }
   var isLevelTriggered: Bool { configuration & 2 != 0 }
   var isInterruptEnabled: Bool { configuration & 4 != 0 }
+  var usesMessages: Bool { configuration & 0x4000 != 0 }
 
   mutating func matches(_ counter: UInt64) -> Bool {
     guard counter & mask == comparator & mask else { return false }
@@ -21,6 +22,12 @@ private struct ReferenceTimer {
     if isLegacy && index < 2 { return index == 0 ? 1 : 0x100 }
     return 1 << UInt32(configuration >> 9 & 0x1F) & 0x00F0_0000
   }
+
+  /// What software writes for timer `index`, and the message that it is.
+  static func route(_ index: Int) -> UInt64 { 0xFEE0_0000 << 32 | UInt64(index + 1) << 44 | UInt64(0x40 + index) }
+  static func message(_ index: Int) -> InterruptMessage {
+    InterruptMessage(destination: UInt32(index + 1), vector: 0x40 + UInt8(index))
+  }
 }
 
 extension HPET {
@@ -31,14 +38,20 @@ extension HPET {
   fileprivate mutating func read(_ offset: Int, at time: MachineTime = 0) -> UInt64 {
     read(offset: offset, byteCount: 8, at: time)
   }
+
+  fileprivate mutating func takeMessages() -> [InterruptMessage] {
+    var messages: [InterruptMessage] = []
+    while hasMessages { if let message = takeMessage() { messages.append(message) } }
+    return messages
+  }
 }
 
 @Suite struct HPETTests {
   @Test func `capabilities and writable bits`() {
     let rows: [(offset: Int, value: UInt64, mask: UInt64)] =
-      [(0x000, 0x0098_9680_8086_A201, 0), (0x010, 0, 3), (0x020, 0, 0), (0x0F0, 0, ~0)]
-      + (0..<3).map { (0x100 + $0 * 0x20, 0x00F0_0000_0000_0020 | ($0 == 0 ? 0x10 : 0), $0 == 0 ? 0x10E : 0x106) }
-      + (0..<3).map { (0x108 + $0 * 0x20, ~0, ~0) }
+      [(0x000, 0x0098_9680_8086_A701, 0), (0x010, 0, 3), (0x020, 0, 0), (0x0F0, 0, ~0)]
+      + (0..<8).map { (0x100 + $0 * 0x20, 0x00F0_0000_0000_8020 | ($0 == 0 ? 0x10 : 0), $0 == 0 ? 0x410E : 0x4106) }
+      + (0..<8).map { (0x108 + $0 * 0x20, ~0, ~0) } + (0..<8).map { (0x110 + $0 * 0x20, 0, ~0) }
     for offset in stride(from: 0, to: 0x1000, by: 8) {
       let row = rows.first { $0.offset == offset }
       for value in [0, ~0 & ~0x3E00, 0x5555_5555_5555_4155, 0xAAAA_AAAA_AAAA_80AA] as [UInt64] {
@@ -97,20 +110,22 @@ extension HPET {
   func `comparators match as those that look at every tick`(seed: Int) {
     var random = RandomNumbers(seed: UInt64(seed))
     var hpet = HPET()
-    var timers = [ReferenceTimer](repeating: ReferenceTimer(), count: 3)
+    var timers = [ReferenceTimer](repeating: ReferenceTimer(), count: 8)
     let isLegacy = Bool.random(using: &random)
     // So that some wrap around 32 bits, and some around 64.
     var counter: UInt64 = [0, 0xFFFF_FF80, ~0 - 100].randomElement(using: &random)!
     hpet.write(0x0F0, counter)
-    for index in 0..<3 {
+    for index in 0..<8 {
       var bits: UInt64 = [0, 2, 4, 6].randomElement(using: &random)! | UInt64.random(in: 20...23, using: &random) << 9
       if Bool.random(using: &random) { bits |= 0x100 }
       if index == 0 && Bool.random(using: &random) { bits |= 8 }
+      if random.chance(3) { bits |= 0x4000 }
       let first = counter &+ UInt64.random(in: 1...50, using: &random)
       let period = UInt64.random(in: 1...20, using: &random)
       timers[index] = ReferenceTimer(configuration: bits, comparator: first, period: period)
       hpet.write(0x100 + index * 0x20, bits | 0x40)
       hpet.write(0x108 + index * 0x20, first)
+      hpet.write(0x110 + index * 0x20, ReferenceTimer.route(index))
       if bits & 8 != 0 { hpet.write(0x108, period) }
     }
     hpet.write(0x010, isLegacy ? 3 : 1)
@@ -121,27 +136,33 @@ extension HPET {
       counter &+= 1
       var pulses: UInt32 = 0
       var lines: UInt32 = 0
+      var messages: [InterruptMessage] = []
       let isDue = hpet.nextDeadline <= tick * 10
-      for index in 0..<3 {
+      for index in 0..<8 {
         let line = timers[index].line(index, isLegacy: isLegacy)
         if timers[index].matches(counter) {
-          if timers[index].isLevelTriggered {
-            status |= 1 << UInt64(index)
-          } else if timers[index].isInterruptEnabled {
-            pulses |= line
+          if timers[index].isLevelTriggered { status |= 1 << UInt64(index) }
+          if timers[index].isInterruptEnabled {
+            #expect(isDue == true)
+            if timers[index].usesMessages {
+              messages.append(ReferenceTimer.message(index))
+            } else if !timers[index].isLevelTriggered {
+              pulses |= line
+            }
           }
-          if timers[index].isInterruptEnabled { #expect(isDue == true) }
         }
-        if status >> UInt64(index) & 1 != 0 && timers[index].isInterruptEnabled { lines |= line }
+        let raisesLevel = timers[index].isInterruptEnabled && !timers[index].usesMessages
+        if status >> UInt64(index) & 1 != 0 && raisesLevel { lines |= line }
       }
       hpet.advance(to: tick * 10)
       #expect(hpet.takePulses() == pulses, "tick \(tick)")
       #expect(hpet.takePulses() == 0)
+      #expect(hpet.takeMessages() == messages, "tick \(tick)")
       #expect(hpet.lines == lines, "tick \(tick)")
       #expect(hpet.read(0x020, at: tick * 10) == status)
       #expect(hpet.nextDeadline > tick * 10)
       if random.chance(10) {
-        let clears = UInt64.random(in: 0..<8, using: &random)
+        let clears = UInt64.random(in: 0..<256, using: &random)
         hpet.write(0x020, clears, at: tick * 10)
         status &= ~clears
       }
@@ -207,5 +228,21 @@ extension HPET {
     #expect(hpet.nextDeadline == .max)
     hpet.advance(to: 1 << 40)
     #expect(hpet.takePulses() == 0)
+  }
+
+  @Test func `an address that is no local APIC's gets no message`() {
+    for (route, isMessage) in [
+      (0xFEE0_1000_0000_0040, true), (0xFEC0_0000_0000_0040, false), (0x0000_1000_0000_0040, false),
+      (0xFEE0_1000_0000_0340, false), (0xFEE0_1000_0000_0600, false),
+    ] as [(UInt64, Bool)] {
+      var hpet = HPET()
+      hpet.write(0x120, 0x4004)
+      hpet.write(0x128, 100)
+      hpet.write(0x130, route)
+      hpet.write(0x010, 1)
+      hpet.advance(to: 1000)
+      #expect(hpet.hasMessages == true)
+      #expect(hpet.takeMessages() == (isMessage ? [InterruptMessage(destination: 1, vector: 0x40)] : []))
+    }
   }
 }

@@ -1,4 +1,4 @@
-import Machine
+@testable import Machine
 import Testing
 
 @Suite struct IOBusTests {
@@ -163,6 +163,54 @@ import Testing
         #expect(bus.acknowledgeInterrupt() == timer.vector)
         bus.write(port: 0xa0, size: .byte, value: 0x20, at: 1000 * round)
         bus.write(port: 0x20, size: .byte, value: 0x20, at: 1000 * round)
+      }
+    }
+  }
+
+  /// The register of a timer's configuration, and the general configuration: with legacy replacement, too.
+  @Test(arguments: [0x100, 0x120, 0x1E0] as [UInt64], [1, 3] as [UInt64])
+  func `a timer of the HPET sends a message and leaves its line alone`(timer: UInt64, configuration: UInt64) {
+    withBus { bus in
+      func write(_ register: UInt64, _ value: UInt64) {
+        bus.store(value, at: HPET.address + register, byteCount: 8, at: 0)
+      }
+      for pin in UInt64(0)..<24 {
+        bus.store(0x10 + 2 * pin, at: IOAPIC.address, byteCount: 4, at: 0)
+        bus.store(0x80 + pin, at: IOAPIC.address + 0x10, byteCount: 4, at: 0)
+      }
+      while bus.takeMessage() != nil {}
+      write(timer, 0x4004 | 20 << 9)
+      write(timer + 8, 100)
+      write(timer + 0x10, 0xFEE0_2000_0000_0055)
+      write(0x10, configuration)
+      bus.hasNews = false
+      bus.advance(to: 999)
+      #expect(bus.hasNews == false)
+      bus.advance(to: 1000)
+      #expect(bus.hasNews == true)
+      #expect(bus.hasNewInterrupts == true)
+      #expect(bus.takeMessage() == InterruptMessage(destination: 2, vector: 0x55))
+      #expect(bus.takeMessage() == nil)
+      #expect(bus.hasNewInterrupts == false)
+    }
+  }
+
+  /// The data of a message, and whether it could wake a processor that takes no interrupts.
+  @Test(arguments: [(0x40, false), (0x400, true), (0x500, true), (0x200, false), (0x600, false)] as [(UInt64, Bool)])
+  func `an HPET that will send an NMI or an INIT is known for that`(data: UInt64, isEvent: Bool) {
+    withBus { bus in
+      func write(_ register: UInt64, _ value: UInt64) {
+        bus.store(value, at: HPET.address + register, byteCount: 8, at: 0)
+      }
+      write(0x108, 100)
+      write(0x110, 0xFEE0_0000_0000_0000 | data)
+      write(0x100, 0x4004)
+      #expect(bus.canSendEvents == false, "it is halted")
+      write(0x10, 1)
+      #expect(bus.canSendEvents == isEvent)
+      for off in [0x4000, 0x0004] as [UInt64] {
+        write(0x100, off)
+        #expect(bus.canSendEvents == false)
       }
     }
   }

@@ -8,7 +8,7 @@
 public struct IOBus: ~Copyable {
   @usableFromInline private(set) var interrupts = Interrupt8259Pair()
   @usableFromInline private(set) var ioAPIC: IOAPIC
-  private var hpet = HPET()
+  @usableFromInline private(set) var hpet = HPET()
   private var timer = Timer8254()
   private var clock: Clock146818
   @usableFromInline private(set) var serial: UART16550A
@@ -101,7 +101,8 @@ public struct IOBus: ~Copyable {
   @inline(__always)
   private mutating func noteInterrupts() {
     if interruptPending != knownInterruptPending { hasInterruptChanged = true }
-    if hasNewInterrupts { hasNews = true }
+    // Lines send no messages but through the I/O APIC.
+    if ioAPIC.hasMessages || hasInterruptChanged { hasNews = true }
   }
 
   /// Whether interrupts have come up, or INTR has changed, and nobody has passed it on.
@@ -119,15 +120,15 @@ public struct IOBus: ~Copyable {
     return rises
   }
 
-  /// Whether `takeMessage()` has something to give.
+  /// Whether `takeMessage()` may have something to give.
   @inlinable
-  public var hasMessages: Bool { ioAPIC.hasMessages }
+  public var hasMessages: Bool { ioAPIC.hasMessages || hpet.hasMessages }
 
   /// Takes a message for the local APICs that is to be sent; `nil` if there is none.
-  public mutating func takeMessage() -> InterruptMessage? { ioAPIC.takeMessage() }
+  public mutating func takeMessage() -> InterruptMessage? { ioAPIC.takeMessage() ?? hpet.takeMessage() }
 
   /// Whether a device may yet send an NMI or an INIT, for which RFLAGS.IF does not matter.
-  var canSendEvents: Bool { ioAPIC.canSendEvents }
+  var canSendEvents: Bool { ioAPIC.canSendEvents || hpet.canSendEvents }
 
   /// The end of a level-triggered interrupt, which a local APIC has broadcast.
   public mutating func endOfInterrupt(vector: UInt8) {
@@ -201,6 +202,7 @@ public struct IOBus: ~Copyable {
 
   @inline(never)
   private mutating func hpetChanged() {
+    if hpet.hasMessages { hasNews = true }
     var pulses = hpet.takePulses()
     while pulses != 0 {
       setHPETLine(pulses.trailingZeroBitCount, false)

@@ -1,23 +1,29 @@
-/// The high precision event timer of a PC (IA-PC HPET Specification 1.0a): a counter of 64 bits at 100 MHz and three
+/// The high precision event timer of a PC (IA-PC HPET Specification 1.0a): a counter of 64 bits at 100 MHz and eight
 /// comparators, of which the first can be periodic.
 ///
 /// The counter and the comparators are worked out from the time of an access. Comparators interrupt through pins 20 to
-/// 23 of the I/O APIC or, with legacy replacement, the first two in place of the 8254 and the clock. There are no FSB
-/// interrupts.
+/// 23 of the I/O APIC, by messages to the local APICs (the specification's FSB interrupts) or, with legacy replacement,
+/// the first two in place of the 8254 and the clock.
 public struct HPET: ~Copyable {
-  private var timers = InlineArray<3, HPETTimer> { HPETTimer(canBePeriodic: $0 == 0) }
+  private var timers = InlineArray<8, HPETTimer> { HPETTimer(canBePeriodic: $0 == 0) }
   private var configuration: UInt64 = 0
   private var status: UInt64 = 0
   /// The counter after the last synchronization, at tick `tick`.
   private var counter: UInt64 = 0
   private var tick: UInt64 = 0
   private var pulses: UInt32 = 0
+  /// The timers, one bit each, whose message is to be sent.
+  private var waiting: UInt8 = 0
 
   /// When ``advance(to:)`` has an interrupt to raise; `MachineTime.max` if it has not.
   public private(set) var nextDeadline = MachineTime.max
 
   /// The guest-physical address of the registers on a PC; they take 1 KiB.
   public static var address: UInt64 { 0xFED0_0000 }
+  /// How many comparators there are.
+  ///
+  /// As many as chipsets have: of the first three Linux leaves none for messages.
+  public static var timerCount: Int { 8 }
   /// Nanoseconds in a tick of the counter.
   static var tickLength: UInt64 { 10 }
 
@@ -34,9 +40,9 @@ public struct HPET: ~Copyable {
   /// A timer with its counter at 0 and halted.
   public init() {}
 
-  /// The low half of the General Capabilities and ID Register, which the ACPI table gives, too: revision 1, three
+  /// The low half of the General Capabilities and ID Register, which the ACPI table gives, too: revision 1, eight
   /// comparators, 64 bits, legacy replacement, Intel.
-  public static var eventTimerBlockID: UInt32 { 0x8086_A201 }
+  public static var eventTimerBlockID: UInt32 { 0x8086_A701 }
 
   // MARK: Interrupts and time
 
@@ -47,11 +53,13 @@ public struct HPET: ~Copyable {
   /// the 8259A, of which IRQ 0 is pin 2 of the I/O APIC.
   public var lines: UInt32 {
     var lines: UInt32 = 0
-    for index in 0..<3 where status >> UInt64(index) & 1 != 0 && timers[index].raisesLevel { lines |= line(of: index) }
+    for index in 0..<Self.timerCount where status >> UInt64(index) & 1 != 0 && timers[index].raisesLevel {
+      lines |= line(of: index)
+    }
     return lines
   }
 
-  /// Whether timer `index`, 0 to 2, interrupts by level.
+  /// Whether timer `index`, 0 to 7, interrupts by level.
   func isLevelTriggered(_ index: Int) -> Bool { timers[index].isLevelTriggered }
 
   /// Takes the lines, in the bits of ``lines``, that have had an edge since the last time.
@@ -60,6 +68,31 @@ public struct HPET: ~Copyable {
   public mutating func takePulses() -> UInt32 {
     defer { pulses = 0 }
     return pulses
+  }
+
+  /// Whether ``takeMessage()`` may have something to give.
+  public var hasMessages: Bool { waiting != 0 }
+
+  /// Takes a message for the local APICs that is to be sent; `nil` if there is none.
+  ///
+  /// A timer has one at most: two of its interrupts that nobody has taken are one, as by a line. One whose address and
+  /// data are not those of a message for a local APIC sends nothing, and writes nothing anywhere.
+  public mutating func takeMessage() -> InterruptMessage? {
+    while waiting != 0 {
+      let index = waiting.trailingZeroBitCount
+      waiting &= waiting &- 1
+      if let message = timers[index].message { return message }
+    }
+    return nil
+  }
+
+  /// Whether a timer may yet send an NMI or an INIT.
+  var canSendEvents: Bool {
+    guard configuration & Self.enable != 0 else { return false }
+    for index in 0..<Self.timerCount where timers[index].isInterruptEnabled && timers[index].usesMessages {
+      if timers[index].message?.isEvent == true { return true }
+    }
+    return false
   }
 
   private func line(of index: Int) -> UInt32 {
@@ -78,10 +111,12 @@ public struct HPET: ~Copyable {
     let elapsed = now &- tick
     tick = now
     guard configuration & Self.enable != 0 else { return }
-    for index in 0..<3 where timers[index].advance(from: counter, by: elapsed) {
-      if timers[index].isLevelTriggered {
-        status |= 1 << UInt64(index)
-      } else if timers[index].isInterruptEnabled {
+    for index in 0..<Self.timerCount where timers[index].advance(from: counter, by: elapsed) {
+      if timers[index].isLevelTriggered { status |= 1 << UInt64(index) }
+      guard timers[index].isInterruptEnabled else { continue }
+      if timers[index].usesMessages {
+        waiting |= 1 << UInt8(index)
+      } else if !timers[index].isLevelTriggered {
         pulses |= line(of: index)
       }
     }
@@ -91,7 +126,7 @@ public struct HPET: ~Copyable {
   private mutating func updateDeadline() {
     nextDeadline = .max
     guard configuration & Self.enable != 0 else { return }
-    for index in 0..<3 where timers[index].isInterruptEnabled {
+    for index in 0..<Self.timerCount where timers[index].isInterruptEnabled {
       guard let distance = timers[index].distance(from: counter) else { continue }
       let (due, isLate) = tick.addingReportingOverflow(distance)
       let (time, isBeyond) = due.multipliedReportingOverflow(by: Self.tickLength)
@@ -144,7 +179,7 @@ public struct HPET: ~Copyable {
     case Register.capabilities: return Self.tickLength * 1_000_000 << 32 | UInt64(Self.eventTimerBlockID)
     case Register.configuration: return configuration
     case Register.status: return status
-    case 0x100..<0x160: return timers[(offset - 0x100) / 0x20].read(offset: offset & 0x1F)
+    case 0x100..<0x200: return timers[(offset - 0x100) / 0x20].read(offset: offset & 0x1F)
     default: return 0
     }
   }
@@ -156,7 +191,7 @@ public struct HPET: ~Copyable {
     case Register.status: status &= ~(value & mask)
     // A running counter is not to be written.
     case Register.counter: if configuration & Self.enable == 0 { counter = counter & ~mask | value & mask }
-    case 0x100..<0x160:
+    case 0x100..<0x200:
       let index = (offset - 0x100) / 0x20
       timers[index].write(offset: offset & 0x1F, value, mask: mask)
       // The status is of level-triggered interrupts.

@@ -7,6 +7,8 @@ struct HPETTimer {
   private var setsComparator = false
   private var comparator: UInt64 = ~0
   private var period: UInt64 = 0
+  /// The FSB interrupt route register: Tn_FSB_INT_ADDR in the high half, Tn_FSB_INT_VAL in the low.
+  private var messageRoute: UInt64 = 0
 
   /// Bits of the configuration register.
   private enum Bit {
@@ -18,6 +20,8 @@ struct HPETTimer {
     static var setsComparator: UInt64 { 1 << 6 }
     static var mode32: UInt64 { 1 << 8 }
     static var route: UInt64 { 0x1F << 9 }
+    static var messageEnable: UInt64 { 1 << 14 }
+    static var messageCapable: UInt64 { 1 << 15 }
   }
 
   /// Tn_INT_ROUTE_CAP: pins 20 to 23 of the I/O APIC.
@@ -28,7 +32,13 @@ struct HPETTimer {
   var isLevelTriggered: Bool { configuration & Bit.levelTriggered != 0 }
   var isInterruptEnabled: Bool { configuration & Bit.interruptEnable != 0 }
   /// Whether the timer's status shows on its line.
-  var raisesLevel: Bool { isLevelTriggered && isInterruptEnabled }
+  var raisesLevel: Bool { isLevelTriggered && isInterruptEnabled && !usesMessages }
+  /// Tn_FSB_EN_CNF: whether the timer's interrupts are message-signaled, whatever the line that they would have.
+  var usesMessages: Bool { configuration & Bit.messageEnable != 0 }
+  /// The message that an interrupt is; `nil` if what software has set is none for a local APIC.
+  var message: InterruptMessage? {
+    InterruptMessage(messageAddress: messageRoute >> 32, data: UInt32(truncatingIfNeeded: messageRoute))
+  }
 
   /// The line that Tn_INT_ROUTE_CNF selects, as a bit; 0 if that is no valid one.
   var routedLine: UInt32 { (1 << UInt32(truncatingIfNeeded: (configuration & Bit.route) >> 9)) & Self.routes }
@@ -62,8 +72,11 @@ struct HPETTimer {
 
   func read(offset: Int) -> UInt64 {
     switch offset {
-    case 0x00: UInt64(Self.routes) << 32 | configuration | Bit.wide | (canBePeriodic ? Bit.periodicCapable : 0)
+    case 0x00:
+      UInt64(Self.routes) << 32 | configuration | Bit.wide | Bit.messageCapable
+        | (canBePeriodic ? Bit.periodicCapable : 0)
     case 0x08: comparator & mask
+    case 0x10: messageRoute
     default: 0
     }
   }
@@ -72,12 +85,13 @@ struct HPETTimer {
     switch offset {
     case 0x00: writeConfiguration(configuration & ~mask | value & mask)
     case 0x08: writeComparator(value, mask: mask)
+    case 0x10: messageRoute = messageRoute & ~mask | value & mask
     default: break
     }
   }
 
   private mutating func writeConfiguration(_ value: UInt64) {
-    var writable = Bit.levelTriggered | Bit.interruptEnable | Bit.mode32
+    var writable = Bit.levelTriggered | Bit.interruptEnable | Bit.mode32 | Bit.messageEnable
     if canBePeriodic {
       writable |= Bit.periodic
       setsComparator = value & Bit.setsComparator != 0

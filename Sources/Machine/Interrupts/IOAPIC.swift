@@ -65,8 +65,7 @@ public struct IOAPIC: ~Copyable {
   /// Whether a pin that is not masked has delivery mode NMI or INIT.
   var canSendEvents: Bool {
     for pin in 0..<Self.pinCount where entries[pin] & Self.maskBit == 0 {
-      let mode = InterruptMessage(redirectionEntry: entries[pin])?.deliveryMode
-      if mode == .nmi || mode == .initialize { return true }
+      if InterruptMessage(redirectionEntry: entries[pin])?.isEvent == true { return true }
     }
     return false
   }

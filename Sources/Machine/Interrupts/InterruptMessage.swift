@@ -122,6 +122,9 @@ public struct InterruptMessage: Equatable, Sendable {
     destination == 0xFF ? ~0 : UInt32(destination)
   }
 
+  /// Whether it is an NMI or an INIT, which a processor takes whatever RFLAGS.IF is.
+  var isEvent: Bool { deliveryMode == .nmi || deliveryMode == .initialize }
+
   /// Whether PIR takes it: an edge-triggered interrupt whose vector is no error.
   ///
   /// The processor that takes PIR sets bits of IRR, and nothing else.
