@@ -153,7 +153,11 @@ extension VirtualProcessor: MMIODevice {
       return perform(localAPIC.write(offset: Int(address & 0xFFF), byteCount: byteCount, value, at: now))
     }
     machine.pointee.lock.acquire()
-    machine.pointee.bus.store(value, at: address, byteCount: byteCount, at: machine.pointee.clock.time(at: now))
+    let time = machine.pointee.clock.time(at: now)
+    machine.pointee.bus.advance(to: time)
+    // What is due comes before what changes where it goes.
+    if machine.pointee.bus.hasNewInterrupts { distribute() }
+    machine.pointee.bus.store(value, at: address, byteCount: byteCount, at: time)
     finishDeviceAccess()
   }
 

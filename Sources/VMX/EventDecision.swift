@@ -143,8 +143,9 @@ public struct EventDecision: Equatable, Sendable {
     guard let first else { return second.map(Combination.inject) ?? .none }
     guard let second else { return .inject(first) }
     guard first.isException, second.isException else { return .inject(second) }
-    if first.vector == ExceptionVector.doubleFault.rawValue { return .tripleFault }
-    let secondIsSerious = second.isContributory || second.isPageFault
+    let doubleFault = ExceptionVector.doubleFault.rawValue
+    let secondIsSerious = second.isContributory || second.isPageFault || second.vector == doubleFault
+    if first.vector == doubleFault { return secondIsSerious ? .tripleFault : .inject(second) }
     if first.isContributory && second.isContributory || first.isPageFault && secondIsSerious {
       return .inject(.exception(.doubleFault, errorCode: 0))
     }

@@ -107,6 +107,18 @@ extension LoadedVCPU {
   /// Keeps an external interrupt that has been acknowledged for an entry that is not made yet.
   public mutating func keep(_ interrupt: Event) { state.events.interrupted = interrupt }
 
+  /// Takes back the event that an entry was to inject and that failed: the next one would inject another in its place.
+  mutating func keepInjectedEvent() {
+    let information = vmcs[.vmEntryInterruptionInformation]
+    guard information.valid else { return }
+    var event = Event(
+      vector: information.vector, type: information.type,
+      errorCode: information.deliverErrorCode ? vmcs[.vmEntryExceptionErrorCode] : nil)
+    if event.hasInstructionLength { event.instructionLength = vmcs[.vmEntryInstructionLength] }
+    state.events.interrupted = event
+    vmcs[.vmEntryInterruptionInformation] = VMEntryInterruptionInformation(rawValue: 0)
+  }
+
   /// Asks for an exit as soon as the guest can take an external interrupt, because another one is requested already.
   public mutating func requestInterruptWindow() {
     setWindows(interrupt: true, nmi: state.primaryControls.contains(.nmiWindowExiting))

@@ -1,8 +1,8 @@
 import VMCS
 
 extension LoadedVCPU {
-  /// Makes data segments that are usable and have no type such that VM entries take them, accessed and read/write; whether
-  /// there was one.
+  /// Makes data segments that are usable and have no type such that VM entries take them, accessed and read/write, for
+  /// another try of the entry that has failed; whether there was one.
   ///
   /// In Bochs 2.7 a null selector leaves no type behind, and a load in real-address mode then makes the segment usable
   /// without one, also after a return to protected mode (cpu/segment_ctrl_pro.cc). No VM entry takes that (SDM, "Checks on
@@ -13,7 +13,9 @@ extension LoadedVCPU {
       repairType(.guestESAccessRights), repairType(.guestSSAccessRights), repairType(.guestDSAccessRights)
     )
     let (fs, gs) = (repairType(.guestFSAccessRights), repairType(.guestGSAccessRights))
-    return es || ss || ds || fs || gs
+    guard es || ss || ds || fs || gs else { return false }
+    keepInjectedEvent()
+    return true
   }
 
   @inline(__always)

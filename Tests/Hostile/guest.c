@@ -21,11 +21,17 @@ static bool stays, is_again;
 table calm;
 static table calm_parts[6];
 static table golden_3, victim_3, golden_low, victim_low, golden_high, victim_high, golden_image, victim_image;
-static table golden_interrupts, victim_interrupts, golden_apic, victim_apic, noise_3, noise_2, noise_1;
+static table golden_interrupts, victim_interrupts, golden_apic, victim_apic;
+table noise_3, noise_2, noise_1;
+uint32_t noise_32[1024] __attribute__((aligned(4096)));
+static uint32_t directory_32[1024] __attribute__((aligned(4096))), low_32[1024] __attribute__((aligned(4096)));
+static uint32_t devices_32[1024] __attribute__((aligned(4096)));
+static uint64_t pointers_pae[4] __attribute__((aligned(32)));
+legacy_mode legacy;
 static uint64_t idt[512] __attribute__((aligned(4096))), ap_idt[512], idt_32[256];
 static uint32_t tss_64[26 + 2048], recovery_task[26];
 uint32_t task[26], noise_task[26 + 64];
-extern char code[], code_end[], low_step[], high_start[], high_end[], stubs[], ap_stubs[], low_start[], low_end[], low_ap[], low_ap_end[], step_32[], recover_32[], stack_top[];
+extern char code[], code_end[], low_step[], high_start[], high_end[], stubs[], skip[], ap_stubs[], low_start[], low_end[], low_ap[], low_ap_end[], step_32[], recover_32[], stack_top[];
 
 typedef struct {
   uint16_t limit;
@@ -142,12 +148,12 @@ static void set_task_segments(void) {
   gdt[TASK_64 / 8] = segment((uint64_t)tss_64, 104 + 8192, 0x89);
   gdt[TASK_64 / 8 + 1] = 0;
   gdt[TASK_32 / 8] = segment((uint64_t)task, 103, 0x89);
-  task[1] = noise_task[1] = (uint32_t)(uint64_t)stack_top;
+  task[1] = noise_task[1] = (uint32_t)(uint64_t)(hp.stacks + 3 * 4096);
   task[2] = noise_task[2] = DATA;
   gdt[TASK_RECOVERY / 8] = segment((uint64_t)recovery_task, 103, 0x89);
   recovery_task[8] = (uint32_t)(uint64_t)recover_32;
   recovery_task[9] = 2;
-  recovery_task[14] = (uint32_t)(uint64_t)stack_top;
+  recovery_task[14] = (uint32_t)(uint64_t)(hp.stacks + 2 * 4096);
   for (int index = 18; index < 24; index++) recovery_task[index] = index == 19 ? CODE_32 : DATA;
 }
 
@@ -156,6 +162,13 @@ static void set_segments(void) {
   static const uint64_t fixed[] = {0, 0x00AF9B000000FFFF, 0x00C0930000001FFF, 0x00C09B0000001FFF, 0x008F9B000000FFFF,
     0x00AFFB000000FFFF, 0x00CFF3000000FFFF, 0x00CFFB000000FFFF, 0x008FFB000000FFFF};
   for (int index = 0; index < 9; index++) gdt[index] = fixed[index];
+  for (uint64_t ring = 1; ring < 3; ring++) {
+    uint64_t *segments = gdt + (ring == 1 ? RING_1_CODE_64 : RING_2_CODE_64) / 8;
+    segments[0] = 0x00AF9B000000FFFF | ring << 45;
+    segments[1] = 0x00CF9B000000FFFF | ring << 45;
+    segments[2] = 0x00C0930000001FFF | ring << 45;
+  }
+  gdt[MEMORY_DATA / 8] = 0x00C0F30000001FFF;
   gdt[REAL_CODE / 8] = 0x00009B000000FFFF;
   gdt[REAL_DATA / 8] = 0x000093000000FFFF;
   set_task_segments();
@@ -219,12 +232,45 @@ static void set_mapping(uint64_t *top, uint64_t *level_3, uint64_t *low, uint64_
 }
 
 static void set_tables(void) {
-  for (int index = 0; index < 512; index++) noise_1[index] = 0;
+  for (int index = 0; index < 512; index++) noise_1[index] = noise_2[index] = noise_3[index] = 0;
   for (int index = 2; index < 512; index++) golden[index] = victim[index] = 0;
   set_mapping(golden, golden_3, golden_low, golden_high, golden_image, golden_interrupts, golden_apic, false);
   set_mapping(victim, victim_3, victim_low, victim_high, victim_image, victim_interrupts, victim_apic, true);
   noise_3[0] = (uint64_t)noise_2 | 7;
   noise_2[0] = (uint64_t)noise_1 | 7;
+}
+
+// Both have the mapping of `victim`.
+uint32_t make_32_bit_tables(void) {
+  for (uint32_t index = 0; index < 1024; index++) {
+    directory_32[index] = devices_32[index] = 0;
+    low_32[index] = index < 512 ? index << 12 | 0x67 : (uint32_t)victim_image[index - 512];
+  }
+  directory_32[0] = (uint32_t)(uint64_t)low_32 | 7;
+  for (uint32_t index = 1; index < 8; index++) directory_32[index] = index << 22 | 0xE7;
+  directory_32[0x100] = (uint32_t)(uint64_t)noise_32 | 7;
+  directory_32[0x3FB] = (uint32_t)(uint64_t)devices_32 | 7;
+  if (!two_processors) devices_32[0] = (uint32_t)IOAPIC | 0x77, devices_32[0x200] = (uint32_t)APIC | 0x77;
+  devices_32[0x100] = (uint32_t)HPET | 0x77;
+  return (uint32_t)(uint64_t)directory_32;
+}
+
+uint32_t make_pae_tables(void) {
+  pointers_pae[0] = (uint64_t)victim_low | 1;
+  pointers_pae[1] = (uint64_t)noise_2 | 1;
+  pointers_pae[2] = 0;
+  pointers_pae[3] = (uint64_t)victim_high | 1;
+  return (uint32_t)(uint64_t)pointers_pae;
+}
+
+void set_recovery_paging(uint32_t cr3) { recovery_task[7] = cr3; }
+
+void skip_general_protection(void) { set_gate(idt, 13, (uint64_t)skip, 1, 0xEE); }
+
+// The HPET sends nothing, and knows no address to which noise could let it send an INIT.
+static void reset_messages(void) {
+  *memory(HPET + 0x10) = 0;
+  for (uint64_t timer = HPET + 0x100; timer < HPET + 0x200; timer += 0x20) *memory(timer) = *memory(timer + 0x14) = 0;
 }
 
 // The local APIC in xAPIC mode at its usual address, and the PIT by the I/O APIC as NMI: it ends what takes too long.
@@ -238,7 +284,7 @@ static void set_interrupts(void) {
   *memory(APIC + 0x80) = 0;
   *memory(APIC + 0xB0) = 0;
   *memory(APIC + 0x320) = 0x10000;
-  if (round_number % 8) return;
+  if (two_processors || round_number % 8 == 0) reset_messages();
   *memory(IOAPIC) = 0x15;
   *memory(IOAPIC + 16) = 0;
   *memory(IOAPIC) = 0x14;

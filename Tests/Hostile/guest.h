@@ -17,7 +17,14 @@
 #define TASK_NOISE 0x78
 #define REAL_CODE 0x80
 #define REAL_DATA 0x88
-#define NOISE 0x90
+#define RING_1_CODE_64 0x91
+#define RING_1_CODE_32 0x99
+#define RING_1_DATA 0xA1
+#define RING_2_CODE_64 0xAA
+#define RING_2_CODE_32 0xB2
+#define RING_2_DATA 0xBA
+#define MEMORY_DATA 0xC3
+#define NOISE 0xC8
 
 // Where code for real mode is copied to.
 #define LOW_AP 0x6000
@@ -29,7 +36,7 @@
 
 // The control registers that the guest recovers to.
 #define GOLDEN_CR0 0x80010033
-#define GOLDEN_CR4 0x20
+#define GOLDEN_CR4 0x620
 #define GOLDEN_EFER 0x901
 
 #ifndef __ASSEMBLER__
@@ -54,7 +61,9 @@ typedef struct {
 
 extern writable hp;
 extern registers state;
-extern table golden, victim;
+// The noise in tables: of the second entry of the top one.
+extern table golden, victim, noise_3, noise_2, noise_1;
+extern uint32_t noise_32[1024];
 extern uint64_t gdt[64];
 
 extern volatile uint32_t ap_ticks;
@@ -67,12 +76,26 @@ static inline bool one_in(uint64_t n) { return below(n) == 0; }
 
 // Runs what `state` says until it faults, has executed `hp.steps` instructions, or an NMI says that it takes too long.
 _Noreturn void enter(void);
-// The same in real mode, and in protected mode without paging: the instructions are at `REAL_NOISE` and `state.rip`.
+// The same in real mode, where the instructions are at `REAL_NOISE`, and outside IA-32e mode with `legacy`: in virtual-8086
+// mode if RFLAGS.VM is 1.
 _Noreturn void enter_real(void);
 _Noreturn void enter_protected(void);
 
+// The control registers of protected mode outside IA-32e mode, and what its data segments are.
+typedef struct {
+  uint32_t cr0, cr3, cr4, data;
+} legacy_mode;
+extern legacy_mode legacy;
+
 void play_round(void);
 void set_victim_page(unsigned index, uint64_t entry);
+// Page tables of 32-bit and of PAE paging, for `legacy.cr3`; the second GByte is of noise.
+uint32_t make_32_bit_tables(void);
+uint32_t make_pae_tables(void);
+// The CR3 of the task that ends noise.
+void set_recovery_paging(uint32_t cr3);
+// From now on #GP skips the two bytes of its instruction.
+void skip_general_protection(void);
 void say(const char *text, uint64_t number);
 void wrmsr(uint32_t index, uint64_t value);
 uint64_t rdmsr(uint32_t index);

@@ -1,4 +1,4 @@
-// The hostile guest outside 64-bit mode: the ways to real mode and to protected mode without paging, and back.
+// The hostile guest outside 64-bit mode: the ways to real mode and to protected mode without IA-32e mode, and back.
 #include "guest.h"
 
   .global enter_real, enter_protected, recover_32, step_32, low_start, low_end, low_ap, low_ap_end, low_step
@@ -42,11 +42,37 @@ protected:
   lidtl pointer_32
   mov $TASK_32, %eax
   ltr %ax
-  mov $stack_top, %esp
+  // The image can be read only from here on.
+  mov $hp + 3 * 4096, %esp
+  mov legacy + 8, %eax
+  mov %eax, %cr4
+  mov legacy + 4, %eax
+  mov %eax, %cr3
+  mov legacy, %eax
+  mov %eax, %cr0
   mov $state, %eax
+  testl $0x20000, 136(%eax)
+  jz 1f
+  pushl 64(%eax)
+  pushl 72(%eax)
+  pushl 80(%eax)
+  pushl 88(%eax)
+  jmp 2f
+1:
+  testb $3, 128(%eax)
+  jz 3f
+2:
+  pushl 152(%eax)
+  pushl 144(%eax)
+3:
   pushl 136(%eax)
-  pushl $CODE_32
+  pushl 128(%eax)
   pushl 120(%eax)
+  mov legacy + 12, %ebx
+  mov %ebx, %ds
+  mov %ebx, %es
+  mov %ebx, %fs
+  mov %ebx, %gs
   mov 8(%eax), %ebx
   mov 16(%eax), %ecx
   mov 24(%eax), %edx

@@ -32,14 +32,19 @@ static uint64_t odd_value(void) {
 
 static uint64_t scratch(void) { return SCRATCH + 0x100000 + (below(SCRATCH_SIZE - 0x200000) & ~7ul); }
 
-// A register of a device in memory. With a second processor there are no writes that could send it an INIT.
+// An address without memory.
+static uint64_t nowhere(void) {
+  return one_in(4) ? (noise() & 0xFFFFFFFFFF) | 1ul << 32 : SCRATCH + SCRATCH_SIZE + below((1ul << 32) - SCRATCH - SCRATCH_SIZE);
+}
+
+// A register of a device in memory, or where none is. With a second processor there are no writes that could send it an INIT.
 static uint64_t device_address(void) {
   uint64_t offset = one_in(8) ? below(4096) : below(0x40) * 16;
   switch (below(two_processors ? 2 : 3)) {
   case 0:
     if (two_processors && offset >= 0x2F0 && offset < 0x320) offset = 0xB0;
     return APIC + offset;
-  case 1: return HPET + (one_in(2) ? offset : below(0x180));
+  case 1: return HPET + (one_in(2) ? offset : below(0x200));
   default: return IOAPIC + (one_in(2) ? offset : below(2) * 16);
   }
 }
@@ -105,7 +110,7 @@ static void prepare(uint64_t cs, uint64_t ss) {
   state.cs = cs;
   state.ss = ss;
   state.rsp = scratch();
-  state.rflags = 2 | (one_in(32) ? 0 : 0x200) | (one_in(32) ? 0 : 0x100) | (noise() & 0x40CD5) | (one_in(16) ? 0x4000 : 0)
+  state.rflags = 2 | (one_in(32) ? 0 : 0x200) | (one_in(4) ? 0 : 0x100) | (noise() & 0x40CD5) | (one_in(16) ? 0x4000 : 0)
     | (one_in(4) ? 0x3000 : 0);
   hp.steps = 8 + (int)below(56);
   fill_registers();
@@ -115,53 +120,103 @@ static void prepare(uint64_t cs, uint64_t ss) {
 static void play_code(void) {
   static const uint16_t selectors[][2] = {
     {CODE_64, DATA}, {CODE_32, DATA}, {CODE_16, DATA},
-    {USER_CODE_64, USER_DATA}, {USER_CODE_32, USER_DATA}, {USER_CODE_16, USER_DATA}};
-  unsigned kind = (unsigned)below(6);
+    {USER_CODE_64, USER_DATA}, {USER_CODE_32, USER_DATA}, {USER_CODE_16, USER_DATA},
+    {RING_1_CODE_64, RING_1_DATA}, {RING_1_CODE_32, RING_1_DATA}, {RING_2_CODE_64, RING_2_DATA}, {RING_2_CODE_32, RING_2_DATA}};
+  unsigned kind = (unsigned)below(sizeof selectors / sizeof *selectors);
   prepare(selectors[kind][0], selectors[kind][1]);
   emit_mixture(24);
   enter();
 }
 
-// Noise in these would end the guest.
-static bool is_end(uint64_t port) {
+// Noise that is written to these could end the guest.
+static bool is_end(uint16_t port) {
   return port == 0x64 || port == 0x60 || port == 0x92 || port == 0xF4 || port == 0xCF9 || port == 0x8900
-    || (port >= 0x600 && port < 0x606) || (port >= 0x3F8 && port < 0x400);
+    || port == 0x604 || port == 0x605;
 }
 
+static bool is_end_within(uint16_t port, unsigned width) {
+  // A doubleword at 0xCF8 goes to the register there.
+  if (port == 0xCF8 && width == 4) return false;
+  while (width--) if (is_end((uint16_t)(port + width))) return true;
+  return false;
+}
+
+// IN, OUT, INS or OUTS, of a width that does not end the guest in 64-bit mode; where there is none, IN or INS.
+static void emit_access(uint16_t port, bool is_string) {
+  unsigned width = 1u << below(3);
+  bool is_output = one_in(2) && !is_end_within(port, width);
+  if (width == 2) EMIT(0x66);
+  if (is_string && one_in(3)) EMIT(0xF3);
+  emit((uint8_t[]){(uint8_t)((is_string ? 0x6C : 0xEC) + (is_output ? 2 : 0) + (width > 1 ? 1 : 0))}, 1);
+}
+
+static void emit_port(uint16_t port) {
+  EMIT(0x66, 0xBA);
+  emit(&port, 2);
+}
+
+// One port again and again, or many in their order; in the second half of the rounds with addresses that may fault.
 static void play_ports(void) {
-  static const uint16_t known[] = {0x20, 0x40, 0x60, 0x70, 0xA0, 0x4D0, 0x3F8, 0x510, 0xCF8, 0xCFC, 0x22, 0x608, 0x61};
-  static const uint8_t opcodes[] = {0xEC, 0xED, 0xEE, 0xEF, 0x6C, 0x6D, 0x6E, 0x6F};
+  static const uint16_t known[] = {0x20, 0x40, 0x60, 0x70, 0xA0, 0x4D0, 0x3F8, 0x510, 0xCF8, 0xCFC, 0x22, 0x600, 0x608, 0x61};
   bool is_user = one_in(4);
   prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
   if (is_user) state.rflags |= 0x3000;
-  state.rdx = one_in(2) ? known[below(sizeof known / 2)] + below(4) : below(0x10000);
-  for (int width = 0; width < 4; width++)
-    if (is_end((state.rdx + (uint64_t)width) & 0xFFFF)) state.rdx = 0x80;
-  state.rcx = below(20);
-  state.rsi = one_in(4) ? odd_value() : scratch();
-  state.rdi = one_in(4) ? odd_value() : one_in(4) ? scratch() | 0xFFA : scratch();
-  for (int count = 0; count < 12; count++) {
-    if (one_in(4)) EMIT(0x66);
+  uint16_t port = (uint16_t)(one_in(2) ? known[below(sizeof known / 2)] + below(4) : below(0x10000));
+  bool is_sweep = one_in(2), has_faults = one_in(2);
+  state.rcx = below(200);
+  state.rsi = has_faults ? odd_value() : scratch();
+  state.rdi = has_faults ? odd_value() : one_in(4) ? scratch() | 0xFFA : scratch();
+  emit_port(port);
+  for (int count = 0; count < (is_sweep ? 200 : 24); count++) {
     if (one_in(8)) EMIT(0x67);
-    if (one_in(4)) EMIT(0xF3);
-    if (one_in(8)) EMIT(0x48);
-    emit(&opcodes[below(8)], 1);
-    if (one_in(4)) EMIT(0xFD);
+    emit_access(port, !is_sweep && one_in(2));
+    if (one_in(8)) EMIT(0xFD);
+    if (one_in(4)) EMIT(0xB9), emit_noise(1), EMIT(0, 0, 0);
+    if (is_sweep && one_in(2)) emit_port(++port);
   }
   EMIT(0xF1, 0xCC);
-  hp.steps = 200;
+  hp.steps = 2000;
+  enter();
+}
+
+static const struct {
+  uint32_t first, count;
+} ranges[] = {{0, 0x20}, {0x1B, 1}, {0x10, 0x100}, {0x170, 0x40}, {0x200, 0x120}, {0x300, 0x200}, {0x480, 0x20},
+    {0x6E0, 1}, {0x800, 0x100}, {0xC80, 0x40}, {0xDA0, 1}, {0xC0000080, 8}, {0xC0000100, 4}, {0xC0010000, 0x200},
+    {0x40000000, 0x200}, {0x4B564D00, 8}, {0, 0x2010}, {0xC0000000, 0x2010}};
+
+static uint32_t msr_index(void) {
+  unsigned range = (unsigned)below(sizeof ranges / sizeof *ranges + 1);
+  return range == sizeof ranges / sizeof *ranges ? (uint32_t)noise() : ranges[range].first + (uint32_t)below(ranges[range].count);
+}
+
+// Many MSRs in their order, whether they exist or not: WRMSR of noise, RDMSR, or both. The local APIC may be in x2APIC mode.
+static void play_many_msrs(void) {
+  prepare(CODE_64, DATA);
+  state.rbp = msr_index();
+  if ((state.rbp >> 8) == 8 && one_in(2)) wrmsr(0x1B, APIC | (rdmsr(0x1B) & 0x100) | 0xC00);
+  skip_general_protection();
+  uint8_t *loop = code;
+  EMIT(0x89, 0xE9);                                                          // MOV ECX, EBP
+  EMIT(0xB8), emit_noise(4), EMIT(0xBA), emit_noise(4);
+  // The interrupt command register can send the second processor an INIT.
+  if (two_processors) EMIT(0x81, 0xF9, 0x30, 0x08, 0, 0, 0x74, 0x02);
+  unsigned kind = (unsigned)below(two_processors ? 2 : 3);
+  if (kind != 0) EMIT(0x0F, 0x30);
+  else EMIT(0x66, 0x90);
+  EMIT(0x0F, 0x32);
+  if (kind == 2) EMIT(0x35), emit_noise(4), EMIT(0x0F, 0x30);
+  EMIT(0xFF, 0xC5);                                                          // INC EBP
+  EMIT(0xEB, (uint8_t)(loop - code - 2));
+  hp.steps = 8 * 64;
+  state.rflags |= 0x100;
   enter();
 }
 
 static void play_msr(void) {
-  static const struct {
-    uint32_t first, count;
-  } ranges[] = {{0, 0x20}, {0x1B, 1}, {0x10, 0x100}, {0x170, 0x40}, {0x200, 0x120}, {0x300, 0x200}, {0x480, 0x20},
-    {0x6E0, 1}, {0x800, 0x100}, {0xC80, 0x40}, {0xDA0, 1}, {0xC0000080, 8}, {0xC0000100, 4}, {0xC0010000, 0x200},
-    {0x40000000, 0x200}, {0x4B564D00, 8}};
+  if (one_in(2)) play_many_msrs();
   prepare(CODE_64, DATA);
-  unsigned range = (unsigned)below(sizeof ranges / sizeof *ranges + 1);
-  state.rcx = range == sizeof ranges / sizeof *ranges ? (uint32_t)noise() : ranges[range].first + below(ranges[range].count);
+  state.rcx = msr_index();
   // The interrupt command register can send the second processor an INIT.
   if (two_processors && state.rcx == 0x830) state.rcx = 0x831;
   EMIT(0x0F, 0x32);
@@ -176,65 +231,103 @@ static void play_msr(void) {
   enter();
 }
 
-// Accesses to devices in memory, by most instructions that can make one.
-static void play_device(void) {
-  static const uint8_t known[] = {0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x21, 0x23, 0x29, 0x2B, 0x31, 0x33, 0x38, 0x39, 0x3A,
-    0x3B, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8B, 0xC6, 0xC7, 0xF6, 0xF7, 0xFE, 0x63};
-  static const uint8_t known_2[] = {0xA3, 0xAB, 0xB3, 0xBB, 0xBA, 0xB0, 0xB1, 0xC0, 0xC1, 0xB6, 0xB7, 0xBE, 0xBF};
+// An instruction that Skep emulates, or one like it: with [RDI], or of a string.
+static void emit_device_instruction(void) {
+  static const uint8_t known[] = {0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x10, 0x11, 0x12, 0x13, 0x18, 0x1B, 0x21, 0x23, 0x29,
+    0x2B, 0x31, 0x33, 0x38, 0x39, 0x3A, 0x3B, 0x63, 0x69, 0x6B, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A,
+    0x8B, 0xC0, 0xC1, 0xC6, 0xC7, 0xD0, 0xD1, 0xD2, 0xD3, 0xF6, 0xF7, 0xFE};
+  static const uint8_t known_2[] = {0x10, 0x11, 0x28, 0x29, 0x6E, 0x7E, 0x6F, 0x7F, 0x40, 0x47, 0x4C, 0x92, 0x97, 0x9E, 0xA3,
+    0xA4, 0xA5, 0xAB, 0xAC, 0xAD, 0xAF, 0xB3, 0xBB, 0xBA, 0xBC, 0xBD, 0xB0, 0xB1, 0xB8, 0xC0, 0xC1, 0xC3, 0xB6, 0xB7, 0xBE,
+    0xBF, 0xC7};
   static const uint8_t strings[] = {0xA4, 0xA5, 0xA6, 0xA7, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF};
-  bool is_user = one_in(4);
-  prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
+  bool is_64 = state.cs == CODE_64 || state.cs == USER_CODE_64;
+  if (one_in(4)) EMIT(0x66);
+  if (one_in(16)) EMIT(0xF0);
+  if (one_in(4)) EMIT(0xF3);
+  if (state.cs == USER_CODE_16) EMIT(0x67);
+  if (is_64 && one_in(4)) EMIT(0x48);
+  uint8_t operand = 0x07 | (uint8_t)below(8) << 3;
+  if (two_processors && (operand & 0x38) == 0x38) operand &= 0x0F;
+  uint8_t group = operand >> 3;
+  if (one_in(4) && !two_processors) {
+    emit(&strings[below(sizeof strings)], 1);
+  } else if (one_in(400)) {
+    emit_noise(1), emit(&operand, 1), emit_noise(1);
+  } else if (one_in(16)) {
+    EMIT(0x0F, 0x38, (uint8_t)(0xF0 | below(2)), operand);                   // MOVBE, CRC32
+  } else if (one_in(3)) {
+    uint8_t opcode = known_2[below(sizeof known_2)];
+    if (opcode == 0xC7) operand = 0x0F;                                      // CMPXCHG8B, CMPXCHG16B
+    EMIT(0x0F, opcode, operand);
+    if (opcode == 0xBA || opcode == 0xA4 || opcode == 0xAC) emit_noise(1);
+  } else {
+    uint8_t opcode = known[below(sizeof known)];
+    // ARPL is not emulated.
+    if (opcode == 0x63 && !is_64) opcode = 0x8B;
+    EMIT(opcode, operand);
+    // The operand of 4 bytes has 2 with an operand size of 16 bits: then the others are an instruction of noise.
+    bool is_byte = opcode == 0x80 || opcode == 0x83 || opcode == 0xC6 || opcode == 0x6B || opcode == 0xC0 || opcode == 0xC1;
+    if (is_byte || (opcode == 0xF6 && group < 2)) emit_noise(1);
+    if (opcode == 0x81 || opcode == 0xC7 || opcode == 0x69 || (opcode == 0xF7 && group < 2)) emit_noise(4);
+  }
+}
+
+// Accesses to devices in memory, and to where nothing is, by most instructions that can make one.
+static void play_device(void) {
+  static const uint16_t selectors[] = {CODE_64, CODE_64, USER_CODE_64, USER_CODE_32, USER_CODE_16};
+  uint16_t selector = selectors[below(two_processors ? 3 : 5)];
+  prepare(selector, selector & 3 ? USER_DATA : DATA);
   uint64_t address = device_address();
   state.rdi = address;
   state.rsi = one_in(2) ? device_address() : scratch();
   state.rcx = two_processors ? 1 : below(12);
-  // The tables of noise hide nothing in their last page.
-  uint64_t page = address & ~0xFFFul;
-  if (two_processors) {
-    set_victim_page(511, page | 7);
+  if (one_in(6)) address = nowhere();
+  if (two_processors || address < HPET - 0x100000 || address >= APIC + 0x1000) {
+    set_victim_page(511, (address & ~0xFFFul) | 7);
     state.rdi = NOISE_ADDRESS + 511 * 4096 + (address & 0xFFF);
-    state.rsi = scratch();
+    if (two_processors) state.rsi = scratch();
+    state.cs = selector & 3 ? USER_CODE_64 : CODE_64;
   }
-  for (int count = 0; count < 6; count++) {
-    if (one_in(4)) EMIT(0x66);
-    if (one_in(16)) EMIT(0xF0);
-    if (one_in(4)) EMIT(0xF3);
-    if (one_in(4)) EMIT(0x48);
-    uint8_t operand = 0x07 | (uint8_t)below(8) << 3;
-    if (two_processors && (operand & 0x38) == 0x38) operand &= 0x0F;
-    if (one_in(4) && !two_processors) {
-      emit(&strings[below(sizeof strings)], 1);
-    } else if (one_in(400)) {
-      emit_noise(1), emit(&operand, 1), emit_noise(1);
-    } else if (one_in(3)) {
-      EMIT(0x0F), emit(&known_2[below(sizeof known_2)], 1), emit(&operand, 1);
-      if (code[-2] == 0xBA) emit_noise(1);
-    } else {
-      emit(&known[below(sizeof known)], 1), emit(&operand, 1);
-      uint8_t opcode = code[-2];
-      // MUL and DIV are not emulated: they would end the guest.
-      if (opcode == 0xF6 || opcode == 0xF7) operand = code[-1] &= 0x1F;
-      if (opcode == 0x80 || opcode == 0x83 || opcode == 0xC6 || (opcode == 0xF6 && !(operand & 0x30))) emit_noise(1);
-      if (opcode == 0x81 || opcode == 0xC7 || (opcode == 0xF7 && !(operand & 0x30))) emit_noise(4);
-    }
-  }
+  for (int count = 0; count < 6; count++) emit_device_instruction();
   EMIT(0xF1, 0xCC);
   enter();
 }
 
-// Page tables made of noise. Where there is no memory the guest ends, so most entries are of where there is.
+static uint64_t noise_bits(void) { return (noise() & 0x1FF) | (one_in(4) ? 0 : 7); }
+
+// An entry for a page: of memory, of tables, of a device or of nothing.
+static uint64_t page_entry(void) {
+  uint64_t *tables[] = {victim, noise_3, noise_2, noise_1};
+  uint64_t frame = (SCRATCH + 0x400000 + below(0xC00000)) & ~0xFFFul;
+  if (one_in(500)) frame = noise() & 0xFFFFFFFFFF000;
+  if (one_in(500)) frame = (uint64_t)tables[below(4)];
+  if (one_in(64)) frame = HPET | 1ul << 63;
+  return frame | noise_bits() | (one_in(16) ? 1ul << below(64) : 0);
+}
+
+// An entry for a table, or for a large page. The guest ends when a table is where it has no memory: such are rare.
+static uint64_t table_entry(void) {
+  uint64_t frame = one_in(5000) ? noise() & 0xFFFFFFFFFF000 : (SCRATCH + 0x400000 + below(0xC00000)) & ~0xFFFul;
+  return frame | noise_bits() | (one_in(16) ? 1ul << (one_in(2) ? below(12) : 52 + below(12)) : 0);
+}
+
+// An address of the tables of noise: where they are dense, or anywhere.
+static uint64_t noise_address(void) {
+  static const uint64_t sizes[] = {64 * 4096, 64 * 4096, 64 * 4096, 1ul << 30, 1ul << 34, 1ul << 39};
+  return NOISE_ADDRESS + below(sizes[below(6)]);
+}
+
+// Page tables made of noise.
 static void play_tables(void) {
-  for (unsigned index = 0; index < 64; index++) {
-    uint64_t frame = one_in(500) ? noise() & 0xFFFFFFFFFF000 : (SCRATCH + 0x400000 + below(0xC00000)) & ~0xFFFul;
-    if (one_in(16)) frame = HPET | 1ul << 63;
-    set_victim_page(index, frame | (noise() & 0x1FF) | (one_in(4) ? 0 : 7) | (one_in(16) ? 1ul << below(64) : 0));
-  }
+  for (unsigned index = 0; index < 64; index++)
+    set_victim_page(index, page_entry());
+  for (unsigned index = 1; index < 512; index++) noise_2[index] = table_entry(), noise_3[index] = table_entry();
   if (one_in(8)) victim[1 + below(511)] = noise() & ~1ul;
   if (one_in(16)) victim[2 + below(510)] = (SCRATCH + below(SCRATCH_SIZE)) | 7;
   bool is_user = one_in(2);
   prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
-  state.rsi = NOISE_ADDRESS + below(64 * 4096);
-  state.rdi = one_in(8) ? NOISE_ADDRESS + below(1ul << 34) : NOISE_ADDRESS + below(64 * 4096);
+  state.rsi = noise_address();
+  state.rdi = noise_address();
   state.rcx = below(9000);
   static const uint8_t strings[] = {0xA4, 0xA5, 0xAA, 0xAC, 0x6C, 0x6E};
   state.rdx = 0x510;
@@ -284,17 +377,17 @@ static void play_descriptors(void) {
 static void play_permissions(void) {
   extern uint64_t gdt[];
   uint8_t *map = (uint8_t *)((gdt[TASK_64 / 8] >> 16 & 0xFFFFFF) | gdt[TASK_64 / 8] >> 56 << 24) + 104;
+  uint8_t others = one_in(4) ? 0xFF : 0;
+  for (int index = 0; index < 8192; index++) map[index] = others;
   for (int index = 0; index < 8192; index += 1 + (int)below(16)) map[index] = (uint8_t)noise();
   *(uint16_t *)(map - 2) = one_in(4) ? (uint16_t)noise() : 104;
   prepare(USER_CODE_64, USER_DATA);
   state.rflags &= ~0x3000ul;
+  state.rsi = scratch(), state.rdi = scratch();
   for (int count = 0; count < 12; count++) {
     uint16_t port = (uint16_t)noise();
-    for (unsigned width = 0; width < 4; width++) if (is_end((uint16_t)(port + width))) port = 0x80;
-    EMIT(0x66, 0xBA);
-    emit(&port, 2);
-    static const uint8_t opcodes[] = {0xEC, 0xED, 0xEE, 0xEF, 0x6C, 0x6D, 0x6E, 0x6F};
-    emit(&opcodes[below(8)], 1);
+    emit_port(port);
+    emit_access(port, one_in(4));
   }
   EMIT(0xF1, 0xCC);
   enter();
@@ -303,6 +396,8 @@ static void play_permissions(void) {
 static void play_control_registers(void) {
   static uint64_t value;
   prepare(CODE_64, DATA);
+  // Not all of these are emulated where a device is.
+  state.rdi = scratch();
   for (int count = 0; count < 4; count++) {
     switch (below(7)) {
     case 0: value = GOLDEN_CR0 ^ 1ul << below(one_in(8) ? 64 : 32); break;
@@ -334,10 +429,64 @@ static void play_control_registers(void) {
   enter();
 }
 
+// The low half of an interrupt to the second processor that it can bear: fixed, lowest priority or an NMI, by edge, and not
+// with the vector of its timer or of an exception.
+static uint32_t bearable_interrupt(void) {
+  static const uint32_t modes[] = {0, 0, 0x100, 0x400};
+  uint32_t vector = 0x20 + (uint32_t)below(0xE0);
+  return (vector == 0x40 ? 0x41 : vector) | modes[below(4)] | (one_in(4) ? 0x800 : 0) | (one_in(4) ? 0x4000 : 0);
+}
+
+// Interrupts to the second processor, many at a time: by the local APIC in both modes, the I/O APIC and the HPET's messages.
+static void play_bearable_interrupts(void) {
+  volatile uint32_t *pages = (volatile uint32_t *)APIC, *io = (volatile uint32_t *)IOAPIC, *hpet = (volatile uint32_t *)HPET;
+  prepare(CODE_64, DATA);
+  for (int pin = 20; pin < 24; pin++) {
+    io[0] = 0x11 + 2 * (uint32_t)pin, io[4] = one_in(2) ? 0x01000000 : (uint32_t)noise();
+    io[0] = 0x10 + 2 * (uint32_t)pin, io[4] = bearable_interrupt();
+  }
+  hpet[4] = 0;
+  for (int timer = 0; timer < 8; timer++) {
+    hpet[0x44 + 8 * timer] = bearable_interrupt();
+    hpet[0x45 + 8 * timer] = (uint32_t)APIC | (one_in(2) ? 0x1000 : (uint32_t)noise() & 0xFF00C);
+    hpet[0x42 + 8 * timer] = hpet[0x3C] + (uint32_t)below(20000);
+    hpet[0x40 + 8 * timer] = 0x104 | (one_in(2) ? 0x4000 : 0) | (20 + (uint32_t)below(4)) << 9;
+  }
+  hpet[4] = 1;
+  for (uint64_t count = below(300); count; count--) {
+    pages[0x310 / 4] = one_in(2) ? 1 << 24 : (uint32_t)noise();
+    pages[0x300 / 4] = bearable_interrupt() | (one_in(4) ? (uint32_t)below(4) << 18 : 0);
+  }
+  if (one_in(2)) {
+    wrmsr(0x1B, APIC | 0xD00);
+    for (int count = 0; count < 8; count++) {
+      uint32_t low = bearable_interrupt(), high = one_in(2) ? 1 : (uint32_t)noise();
+      EMIT(0xB9, 0x30, 0x08, 0, 0, 0xB8), emit(&low, 4), EMIT(0xBA), emit(&high, 4);
+      EMIT(0x0F, 0x30);
+    }
+  }
+  EMIT(0xFB, 0x90, 0x90);
+  emit_mixture(4);
+  enter();
+}
+
+// Messages of the HPET, most of them for a local APIC.
+static void set_messages(void) {
+  volatile uint32_t *hpet = (volatile uint32_t *)HPET;
+  for (int timer = 0; timer < 8; timer++) {
+    hpet[0x44 + 8 * timer] = (uint32_t)noise();
+    hpet[0x45 + 8 * timer] = one_in(4) ? (uint32_t)noise() : (uint32_t)APIC | ((uint32_t)noise() & 0xFFFFF);
+    hpet[0x42 + 8 * timer] = hpet[0x3C] + (uint32_t)below(20000);
+    hpet[0x40 + 8 * timer] = (uint32_t)noise() | (one_in(2) ? 0x4104 : 0);
+  }
+  hpet[4] = (uint32_t)below(4);
+}
+
 // Interrupts to this processor and to others, and the local APIC moved and turned off. Only without a second processor.
 static void play_interrupts(void) {
   prepare(CODE_64, DATA);
   static uint32_t command;
+  if (one_in(2)) set_messages();
   for (int count = 0; count < 6; count++) {
     command = (uint32_t)noise();
     // An INIT to the only processor resets the guest.
@@ -361,8 +510,12 @@ static void play_interrupts(void) {
   enter();
 }
 
+// Here, and outside IA-32e mode, noise can write everywhere, so it is mostly let go step by step.
+static void be_careful(void) { if (!one_in(8)) state.rflags |= 0x100; }
+
 static void play_real_mode(void) {
   prepare(CODE_64, DATA);
+  be_careful();
   code = (uint8_t *)REAL_NOISE;
   emit_mixture(40);
   volatile uint8_t *low = (uint8_t *)LOW_RECOVERY;
@@ -373,7 +526,45 @@ static void play_real_mode(void) {
   enter_real();
 }
 
-// Tasks of noise, and noise without paging. The state of a task is mostly one that can run.
+// Protected mode outside IA-32e mode: without paging, with that of 32 bits, or with PAE.
+static void set_legacy_mode(void) {
+  unsigned kind = (unsigned)below(3);
+  legacy.cr0 = 0x33 | (one_in(2) ? 0x10000 : 0) | (kind ? 0x80000000 : 0);
+  // VME, PVI, TSD, DE, MCE and PGE; PSE or PAE.
+  legacy.cr4 = (uint32_t)(noise() & 0xCF) | (kind == 1 ? 0x10 : kind == 2 ? 0x20 : 0);
+  legacy.cr3 = kind == 1 ? make_32_bit_tables() : kind == 2 ? make_pae_tables() : 0;
+  // Without paging the segments end with memory: noise has no way to the second processor, and not all that it does with
+  // nothing and with devices is emulated.
+  legacy.data = kind == 0 && (two_processors || !one_in(16)) ? MEMORY_DATA : USER_DATA;
+  for (unsigned index = 0; index < 1024; index++) noise_32[index] = (uint32_t)page_entry();
+  for (unsigned index = 0; index < 512; index++) {
+    noise_1[index] = page_entry();
+    if (index) noise_2[index] = table_entry();
+  }
+  task[7] = noise_task[7] = legacy.cr3;
+  set_recovery_paging(legacy.cr3);
+  if (one_in(8)) noise_task[7] = (uint32_t)noise();
+}
+
+// The mode of protected mode's first instruction, and of the task of noise.
+static void set_legacy_segments(void) {
+  static const uint16_t selectors[][2] = {{CODE_32, DATA}, {CODE_32, DATA}, {CODE_16, DATA}, {USER_CODE_32, USER_DATA},
+    {USER_CODE_16, USER_DATA}, {RING_1_CODE_32, RING_1_DATA}, {RING_2_CODE_32, RING_2_DATA}};
+  unsigned kind = (unsigned)below(8), other = (unsigned)below(8);
+  uint16_t virtual_8086[] = {0x900, 0x100};
+  const uint16_t *first = kind < 7 ? selectors[kind] : virtual_8086, *second = other < 7 ? selectors[other] : virtual_8086;
+  state.cs = first[0], state.ss = first[1] == USER_DATA ? legacy.data : first[1];
+  if (kind == 7) {
+    state.rflags |= 0x20000, state.rip = 0, state.rsp = REAL_STACK - 0x1000;
+    state.r9 = below(0x1000), state.r10 = below(0x1000), state.r11 = below(0x1000), state.r12 = below(0x1000);
+  }
+  noise_task[19] = second[0], noise_task[20] = second[1];
+  if (other == 7) noise_task[8] = 0, noise_task[9] |= 0x20000, noise_task[14] = REAL_STACK - 0x1000;
+  code = (uint8_t *)REAL_NOISE;
+  emit_mixture(40);
+}
+
+// Tasks of noise, and noise outside IA-32e mode. The state of a task is mostly one that can run.
 static void play_tasks(void) {
   for (int index = 0; index < 26 + 64; index++) noise_task[index] = one_in(8) ? (uint32_t)noise() : 0;
   noise_task[1] = (uint32_t)scratch();
@@ -385,9 +576,15 @@ static void play_tasks(void) {
   for (int index = 18; index < 24; index++)
     noise_task[index] = one_in(16) ? (uint32_t)noise() & 0xFFFF : index == 19 ? CODE_32 : data[one_in(8) ? below(4) : 0];
   if (one_in(8)) noise_task[24] = (uint32_t)noise() & 0xFFFF;
+  set_legacy_mode();
   gdt[TASK_NOISE / 8] = ((uint64_t)noise_task & 0xFFFFFF) << 16 | ((uint64_t)noise_task >> 24 & 0xFF) << 56
     | (one_in(8) ? noise() & 0xFFFF : 103) | (one_in(16) ? noise() & 0xFF0000000000 : (one_in(4) ? 0x81ul : 0x89ul) << 40);
   prepare(CODE_32, DATA);
+  be_careful();
+  uint8_t *first = code;
+  set_legacy_segments();
+  code = first;
+  if (one_in(8)) state.rdi = 0x40000000 + below(64 * 4096), state.rsi = 0x40000000 + below(1u << 30);
   if (one_in(2)) {
     static const uint8_t jumps[][7] = {{0xEA, 0, 0, 0, 0, TASK_NOISE, 0}, {0x9A, 0, 0, 0, 0, TASK_NOISE, 0},
       {0x9A, 0, 0, 0, 0, TASK_RECOVERY, 0}, {0xEA, 0, 0, 0, 0, TASK_32, 0}};
@@ -402,7 +599,13 @@ static void play_tasks(void) {
 }
 
 void play_round(void) {
+#ifdef TRACE
+  uint64_t kind = below(12);
+  say("kind ", kind);
+  switch (kind) {
+#else
   switch (below(12)) {
+#endif
   case 0: case 1: play_code();
   case 2: play_ports(); break;
   case 3: play_msr(); break;
@@ -411,7 +614,7 @@ void play_round(void) {
   case 6: play_descriptors(); break;
   case 7: play_permissions(); break;
   case 8: play_control_registers(); break;
-  case 9: if (two_processors) play_device(); else play_interrupts(); break;
+  case 9: if (two_processors) play_bearable_interrupts(); else play_interrupts(); break;
   case 10: play_real_mode(); break;
   case 11: play_tasks(); break;
   }

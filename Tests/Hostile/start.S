@@ -4,7 +4,7 @@
 
   .text
   .code64
-  .global guest, recover, enter, stubs, ap_stubs, ap_start, stack_top
+  .global guest, recover, enter, stubs, skip, ap_stubs, ap_start, stack_top
 guest:
   mov %rsi, %rdi
   call start
@@ -30,6 +30,12 @@ vector = 0
 step:
   decl hp + 3 * 4096(%rip)
   js recover
+  iretq
+
+// RDMSR and WRMSR have two bytes.
+skip:
+  addq $2, 8(%rsp)
+  add $8, %rsp
   iretq
 
 // The timer's NMI: the second in one round ends it. Noise may have made them so frequent that they come between rounds.

@@ -89,6 +89,30 @@ private struct DeviceGuest {
     #expect(device.guest.entries.map(\.event) == [0, 0, 0, 0x8000_0055])
   }
 
+  /// Whether the timer sends messages, and the store that comes too late: to its message, or to the mask of its pin.
+  @Test(
+    "What is due when a store changes where it goes, goes where it was to go", arguments: [false, true], [false, true])
+  func dueBeforeStore(isMessage: Bool, quickly: Bool) throws {
+    let device = try DeviceGuest()
+    func store(_ value: UInt64, at address: UInt64) {
+      device.guest.machine.bus.store(value, at: address, byteCount: address < HPET.address ? 4 : 8, at: 0)
+    }
+    store(0x10 + 2 * 20, at: select)
+    store(0x61, at: window)
+    store(0xFEE0_0000_0000_0061, at: HPET.address + 0x110)
+    store(isMessage ? 0x4004 : 0x4 | 20 << 9, at: HPET.address + 0x100)
+    store(1, at: HPET.address + 0x108)
+    store(1, at: HPET.address + 0x10)
+    device.guest.machine.armedDeadline = device.guest.machine.bus.nextDeadline
+    let late =
+      isMessage
+      ? device.store(0xFFFF_FFFF, at: HPET.address + 0x114, quickly: quickly)
+      : device.store(1 << 16, at: window, quickly: quickly)
+    let request = device.guest.run([late, .instruction(.cpuid)])
+    if case .deviceDeadlineChanged = request { _ = device.guest.run([]) }
+    #expect(device.guest.entries.contains { $0.event == 0x8000_0061 }, "\(request) \(device.guest.entries)")
+  }
+
   @Test("An active line interrupts again after EOI, through MMIO and in x2APIC mode", arguments: [false, true])
   func endOfInterrupt(isX2APIC: Bool) throws {
     let device = try DeviceGuest()

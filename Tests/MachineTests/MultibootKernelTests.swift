@@ -138,6 +138,9 @@ struct MultibootKernelTests {
     File("an empty segment", .noSegments) { ($0.segments[0].fileSize, $0.segments[0].size) = (0, 0) },
     File("more in the file than in memory", .damagedSegment(0)) { $0.segments[0].size = 4095 },
     File("segment behind the file", .truncated(expected: 0x2001, found: 0x2000)) { $0.segments[0].offset = 0x1001 },
+    File("memory only, at an offset behind the file", nil) {
+      $0.segments.append(.init(offset: 0x10_0000, linear: 0x10_0000, physical: 0x10_0000, fileSize: 0, size: 4096))
+    },
     File("too many program headers", .tooManySegments(129, limit: 128)) {
       $0.programHeaderCount = 129
     },

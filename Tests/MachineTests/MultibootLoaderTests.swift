@@ -332,7 +332,7 @@ struct MultibootLoaderTests {
         Synthetic.tag(10, [0, .max, 4096, UInt32(seed >> 2)]), Synthetic.tag(3, [0x40_0000]), Synthetic.tag(6),
       ]) : Synthetic.version1(flags: 3, [0x40_0000, 0x40_0000, 0, 0, 0x40_0000])
     base.segments[0].size = 0x2000
-    base.segments.append(.init(offset: 0, linear: 0x2000, physical: 0x2000, fileSize: 0, size: 0x1000))
+    base.segments.append(.init(offset: 0x10_0000, linear: 0x2000, physical: 0x2000, fileSize: 0, size: 0x1000))
     base.sections = [[1, 2], [3]]
     let original = base.bytes
     let interesting =

@@ -150,6 +150,22 @@ enum Disposition: Equatable, Sendable {
     }
   }
 
+  @Test("F3 what a failed VM entry was to inject is not lost when the entry is tried again")
+  func eventOfFailedEntry() throws {
+    let guest = try GuestOnModel()
+    guest.programInterruptControllers()
+    guest.vcpu.flags = RFLAGS(rawValue: 0x202)
+    var data = guest.vcpu.descriptor(.ds)
+    data.accessRights = SegmentAccessRights(rawValue: 0x90)
+    guest.vcpu.setDescriptor(.ds, to: data)
+    guest.vcpu.requestNMI()
+    guest.machine.bus.setLine(7, true)
+    let next = ScriptedExit.instruction(.cpuid).with(interruptsEnabled: true)
+    _ = guest.run([next, next, next])
+    let events = guest.entries.map(\.event).filter { $0 != 0 }
+    #expect(events == [0x8000_0202, 0x8000_0037], "\(guest.entries)")
+  }
+
   @Test("B5 an entry instruction that fails stops the guest with its error")
   func instructionFailure() throws {
     for (failure, words) in [

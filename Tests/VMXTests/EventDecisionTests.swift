@@ -72,7 +72,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
   private func outcome(_ first: EventClass, _ second: EventClass) -> Outcome {
     switch (first, second) {
     case (.contributory, .contributory), (.pageFault, .contributory), (.pageFault, .pageFault): .doubleFault
-    case (.doubleFault, _): .tripleFault
+    case (.doubleFault, .contributory), (.doubleFault, .pageFault), (.doubleFault, .doubleFault): .tripleFault
     default: .second
     }
   }

@@ -89,7 +89,8 @@ struct ELFFile {
     if segment.byteCount == 0, fileByteCount == 0 { return nil }
     let (_, overflow) = segment.address.addingReportingOverflow(segment.byteCount)
     guard fileByteCount <= segment.byteCount, !overflow else { throw .damagedSegment(index) }
-    try check(fileOffset, fileByteCount)
+    // The offset of a segment without bytes in the file need not be in the file.
+    if fileByteCount > 0 { try check(fileOffset, fileByteCount) }
     return Segment(placed: segment, linearAddress: address(at: base, 8, 16))
   }
 

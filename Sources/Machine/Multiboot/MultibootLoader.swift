@@ -44,10 +44,12 @@ public enum MultibootLoader {
     guard let place = memory.bytes(at: segment.address &+ placement.displacement, count: segment.byteCount) else {
       return
     }
-    let start = Int(segment.fileOffset)
-    let end = start + Int(segment.fileByteCount)
-    place.copyMemory(from: UnsafeRawBufferPointer(rebasing: kernel.bytes[start..<end]))
-    UnsafeMutableRawBufferPointer(rebasing: place[(end - start)...]).initializeMemory(as: UInt8.self, repeating: 0)
+    let count = Int(segment.fileByteCount)
+    if count > 0 {
+      let start = Int(segment.fileOffset)
+      place.copyMemory(from: UnsafeRawBufferPointer(rebasing: kernel.bytes[start..<start + count]))
+    }
+    UnsafeMutableRawBufferPointer(rebasing: place[count...]).initializeMemory(as: UInt8.self, repeating: 0)
   }
 }
 
