@@ -160,6 +160,8 @@ test-matrix: packages build image guest ## Load Debian's kernel on many kinds of
 	@mkdir -p $(MATRIX)/root/bin
 	@$(CLANG) -target x86_64-unknown-linux-gnu -c Benchmarks/Boot/ticks.S -o $(MATRIX)/ticks.o
 	@$(LINKER) -static --build-id=none $(MATRIX)/ticks.o -o $(MATRIX)/root/bin/ticks
+	@$(CLANG) -target x86_64-unknown-linux-gnu -DPOWER_TIMER -c Benchmarks/Boot/ticks.S -o $(MATRIX)/power-timer.o
+	@$(LINKER) -static --build-id=none $(MATRIX)/power-timer.o -o $(MATRIX)/root/bin/power-timer
 	@cp Tests/Matrix/check $(MATRIX)/root/bin/
 	@# Linux unpacks one archive after another.
 	@cd $(MATRIX)/root && { cat ../../guest/initrd.img; \
