@@ -21,7 +21,7 @@ GUEST := build/guest
 KERNEL_PACKAGE := linux-image-cloud-amd64
 RUN_PACKAGES := bochs bochsbios vgabios bochs-term grub-pc-bin grub-common xorriso mtools
 GUEST_PACKAGES := busybox-static cpio
-TEST_PACKAGES := acpica-tools binutils
+TEST_PACKAGES := acpica-tools binutils dmidecode
 BENCHMARK_PACKAGES := binutils cpio
 
 # What is shown of the tests while they run: what fails, and the totals.
