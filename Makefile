@@ -21,7 +21,7 @@ GUEST := build/guest
 KERNEL_PACKAGE := linux-image-cloud-amd64
 RUN_PACKAGES := bochs bochsbios vgabios bochs-term grub-pc-bin grub-common xorriso mtools
 GUEST_PACKAGES := busybox-static cpio
-TEST_PACKAGES := acpica-tools binutils
+TEST_PACKAGES := acpica-tools binutils dmidecode
 BENCHMARK_PACKAGES := binutils cpio
 
 # What is shown of the tests while they run: what fails, and the totals.
@@ -160,6 +160,8 @@ test-matrix: packages build image guest ## Load Debian's kernel on many kinds of
 	@mkdir -p $(MATRIX)/root/bin
 	@$(CLANG) -target x86_64-unknown-linux-gnu -c Benchmarks/Boot/ticks.S -o $(MATRIX)/ticks.o
 	@$(LINKER) -static --build-id=none $(MATRIX)/ticks.o -o $(MATRIX)/root/bin/ticks
+	@$(CLANG) -target x86_64-unknown-linux-gnu -DPOWER_TIMER -c Benchmarks/Boot/ticks.S -o $(MATRIX)/power-timer.o
+	@$(LINKER) -static --build-id=none $(MATRIX)/power-timer.o -o $(MATRIX)/root/bin/power-timer
 	@cp Tests/Matrix/check $(MATRIX)/root/bin/
 	@# Linux unpacks one archive after another.
 	@cd $(MATRIX)/root && { cat ../../guest/initrd.img; \

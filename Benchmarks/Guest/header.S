@@ -70,9 +70,10 @@ external_interrupt:
   pop %rax
   iretq
 
-// End of interrupt in the x2APIC.
+// Counts, and ends the interrupt in the x2APIC.
   .global interprocessor_interrupt
 interprocessor_interrupt:
+  incl handled
   push %rax
   push %rcx
   push %rdx

@@ -19,7 +19,7 @@ struct EventMeasurement {
   /// How often an event is repeated while VMREADs and VMWRITEs are counted.
   private static let repetitions = 1000
 
-  /// Measures all events that the processor has.
+  /// Measures all events.
   ///
   /// Instructions are measured without Skep's meter, which costs some itself. VMREADs and VMWRITEs are the difference
   /// between two metered runs, one of which has ``repetitions`` events more; their guests print nothing.
@@ -34,10 +34,16 @@ struct EventMeasurement {
     }
     var results: [Result] = []
     for event in Event.all {
-      guard let ticks = ticks[event.name] else { continue }
+      let ticks = try Self.ticks(of: event, in: ticks)
       results.append(Result(event: event, ticks: ticks, accesses: try await accesses(of: event)))
     }
     return results
+  }
+
+  /// What the guest printed of `event`: an event that it left out is not one that costs nothing.
+  static func ticks(of event: Event, in all: [String: Ticks]) throws(Missing) -> Ticks {
+    guard let ticks = all[event.name] else { throw Missing(description: "the guest did not measure \(event.name)") }
+    return ticks
   }
 
   private func accesses(of event: Event) async throws -> Accesses {

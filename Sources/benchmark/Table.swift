@@ -29,6 +29,13 @@ extension EventMeasurement.Result {
   }
 }
 
+extension Event {
+  /// What it may cost: instructions, then VMREADs and VMWRITEs.
+  fileprivate var limits: String {
+    [limit.map { "\($0)" }, accessLimit?.description].compactMap(\.self).joined(separator: ", ")
+  }
+}
+
 extension Table {
   /// What each event costs, beside what it costs under KVM and what it may cost.
   init(events: [EventMeasurement.Result]) {
@@ -39,7 +46,8 @@ extension Table {
       return [
         event.title, "\(result.ticks.mode)", event.kvm.map { "\($0.instructions)" } ?? none,
         event.kvm.map { decimal(Double(result.ticks.mode) / Double($0.instructions)) } ?? none,
-        result.accesses.description, event.kvm?.accesses.description ?? none, event.limit.map { "\($0)" } ?? none,
+        result.accesses.description, event.kvm?.accesses.description ?? none,
+        event.limits.isEmpty ? none : event.limits,
         result.isWithinLimits.map { $0 ? "reached" : "MISSED" } ?? "",
       ]
     }

@@ -60,6 +60,27 @@ struct BenchmarkTests {
     #expect(result.isWithinLimits == isWithin)
   }
 
+  @Test(
+    "An exit is too much where the processor does all", arguments: ["apic-read", "apic-eoi", "x2apic-eoi", "self-ipi"])
+  func withoutExit(name: String) throws {
+    let event = try #require(Event.all.first { $0.name == name })
+    for (accesses, isWithin) in [
+      (Accesses(vmreads: 0, vmwrites: 0), true), (Accesses(vmreads: 1, vmwrites: 0), false),
+      (Accesses(vmreads: 0, vmwrites: 1), false),
+    ] {
+      let result = EventMeasurement.Result(
+        event: event, ticks: Ticks(mode: 10, least: 10, most: 10), accesses: accesses)
+      #expect(result.isWithinLimits == isWithin, "\(accesses)")
+    }
+  }
+
+  @Test("An event that the guest leaves out is an error") func missing() throws {
+    let ticks = Ticks(mode: 1, least: 1, most: 1)
+    let event = Event(name: "a", title: "A")
+    #expect(try EventMeasurement.ticks(of: event, in: ["a": ticks]) == ticks)
+    #expect(throws: EventMeasurement.Missing.self) { try EventMeasurement.ticks(of: event, in: ["b": ticks]) }
+  }
+
   @Test func columnsAreAligned() {
     #expect(Table(rows: [["a", "1"], ["bcd", "234"]]).text == "a      1\nbcd  234\n")
   }

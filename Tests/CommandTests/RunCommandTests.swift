@@ -1,7 +1,10 @@
 import ArgumentParser
-import Launcher
+import Foundation
+import Machine
 import Testing
+import VMX
 
+@testable import Launcher
 @testable import skep
 
 /// The command line of `skep run` and `skep image`.
@@ -55,6 +58,45 @@ struct RunCommandTests {
     ])
     #expect(run.guest.append == value && run.guest.restart == value && run.guest.kernel == "k")
     #expect(run.guest.module == [value, value] && run.expect == [value, value] && run.send == [value])
+  }
+
+  /// Each optional control, its name for `--without`, and the word for Skep when all others are used.
+  static let controls: [(name: String, control: OptionalControls, word: String)] = [
+    ("use-tpr-shadow", .useTPRShadow, "controls=126"),
+    ("virtualize-apic-accesses", .virtualizeAPICAccesses, "controls=125"),
+    ("virtualize-x2apic-mode", .virtualizeX2APICMode, "controls=123"),
+    ("apic-register-virtualization", .apicRegisterVirtualization, "controls=119"),
+    ("virtual-interrupt-delivery", .virtualInterruptDelivery, "controls=111"),
+    ("process-posted-interrupts", .processPostedInterrupts, "controls=95"),
+    ("activate-vmx-preemption-timer", .activateVMXPreemptionTimer, "controls=63"),
+  ]
+
+  @Test("Skep uses each control but those of --without")
+  func without() throws {
+    // The least kernel that there is: a header of Multiboot 1 with the addresses of what is loaded.
+    let (magic, flags, address) = (0x1BAD_B002, 1 << 16, 0x10_0000) as (UInt32, UInt32, UInt32)
+    let header = [magic, flags, 0 &- magic &- flags, address, address, 0, 0, address]
+    let kernel = FileManager.default.temporaryDirectory.appending(path: "skep-test-\(UUID()).kernel")
+    try header.withUnsafeBytes { try Data($0).write(to: kernel) }
+    defer { try? FileManager.default.removeItem(at: kernel) }
+
+    /// The word of Skep's command line after these are taken away, and what Skep makes of the line.
+    func told(_ names: [String]) throws -> (word: String?, controls: OptionalControls) {
+      let options = names.flatMap { ["--without", $0] }
+      let command = try RunCommand.parse(["--kernel", kernel.path, "--hypervisor", kernel.path] + options)
+      let line = try #require(try command.guest.boot().configuration.split(separator: "\n").first)
+      let words = line.split(separator: " ").map { $0.filter { $0 != "'" } }
+      var bytes = Array(words.joined(separator: " ").utf8)
+      return bytes.withUnsafeMutableBytes { bytes in
+        (words.first { $0.hasPrefix("controls=") }, HypervisorOptions(parsing: bytes).optionalControls)
+      }
+    }
+    #expect(try told([]) == ("controls=127", .all))
+    #expect(try told(Self.controls.map(\.name)) == ("controls=0", []))
+    for (name, control, word) in Self.controls {
+      #expect(try told([name]) == (word, OptionalControls.all.subtracting(control)), "\(name)")
+    }
+    #expect(Self.controls.map(\.name) == OptionalControlName.allCases.map(\.rawValue))
   }
 
   @Test("The help has examples and every exit status")

@@ -35,6 +35,34 @@ struct GuestEnd: Sendable, CustomTestStringConvertible {
   ]
 }
 
+/// A control that is taken away, and how many thousand exits the guest `local-apic` then has, by their reasons.
+struct ControlUse: Sendable, CustomTestStringConvertible {
+  /// The name that `--without` knows; empty for none.
+  var control: String
+  var thousands: [String: Int]
+
+  var testDescription: String { control.isEmpty ? "all controls" : "without \(control)" }
+
+  static let all: [ControlUse] = [
+    .init(control: "", thousands: ["WRMSR": 1, "VMX-preemption timer expired": 1]),
+    .init(
+      control: "use-tpr-shadow",
+      thousands: [
+        "Control-register accesses": 1, "APIC access": 2, "RDMSR": 1, "WRMSR": 3, "VMX-preemption timer expired": 1,
+      ]),
+    .init(
+      control: "virtualize-apic-accesses",
+      thousands: ["EPT violation": 2, "WRMSR": 1, "VMX-preemption timer expired": 1]),
+    .init(
+      control: "virtualize-x2apic-mode", thousands: ["RDMSR": 1, "WRMSR": 3, "VMX-preemption timer expired": 1]),
+    .init(
+      control: "apic-register-virtualization",
+      thousands: ["APIC access": 1, "WRMSR": 1, "VMX-preemption timer expired": 1]),
+    .init(control: "virtual-interrupt-delivery", thousands: ["WRMSR": 3, "VMX-preemption timer expired": 1]),
+    .init(control: "activate-vmx-preemption-timer", thousands: ["WRMSR": 3, "External interrupt": 1]),
+  ]
+}
+
 /// Small guests that do what no sound guest does, or that look closely at what instructions do under Skep.
 ///
 /// Needs what `make image test-guests` makes. These start the emulator, so `make test` asks for them by
@@ -169,6 +197,22 @@ struct GuestTests {
     let missing = try scratch.shell(command("missing-string", "--on-demand"))
     #expect(
       missing.status == 1 && missing.output.contains("wrote to 0x0000000080000123"), "\(missing.output)")
+  }
+
+  @Test("Each control spares the guest exits, which --without brings", arguments: ControlUse.all)
+  func controls(use: ControlUse) throws {
+    let (status, output) = try scratch.shell(
+      command("local-apic", use.control.isEmpty ? "" : "--without \(use.control)"))
+    #expect(status == 0 && output.contains("PASS\n"), "\(output)")
+    // Of the table the rows of the reasons, which alone stand in; a few exits are those of the host's own NMIs and timer.
+    let rows = output.split(separator: "\n").filter { $0.hasPrefix("  ") }.map { $0.split(separator: " ") }
+    var thousands: [String: Int] = [:]
+    for row in rows {
+      if let count = row.last.flatMap({ Int($0) }), count >= 500 {
+        thousands[row.dropLast().joined(separator: " ")] = (count + 500) / 1000
+      }
+    }
+    #expect(thousands == use.thousands, "\(output)")
   }
 
   @Test("A guest that never exits and takes no interrupt is ended by --timeout")

@@ -113,6 +113,28 @@ enum Disposition: Equatable, Sendable {
     #expect(entered == (endsRun ? 1 : 2))
   }
 
+  /// Of the instructions that are no guest's, those that are #UD, and RDPMC, which is #GP(0).
+  static let missingInstructions = [11, 15] + Array(17...27) + [36, 39, 50, 53, 59] as [UInt16]
+
+  @Test(
+    "F17 VMX instructions, and others that no guest has, are the same exception at every privilege level",
+    arguments: missingInstructions, 0..<4 as Range<UInt16>)
+  func privilegeLevels(_ number: UInt16, _ level: UInt16) throws {
+    let guest = try GuestOnModel()
+    guest.processor.onFault = { _ in }
+    guest.enterProtectedMode()
+    var exit = exit(number)
+    exit[.guestCSSelector] = SegmentSelector(rawValue: 0x08 | level)
+    exit[.guestCSAccessRights] = SegmentAccessRights(rawValue: 0xC09B | UInt32(level) << 5)
+    exit[.guestSSSelector] = SegmentSelector(rawValue: 0x10 | level)
+    exit[.guestSSAccessRights] = SegmentAccessRights(rawValue: 0xC093 | UInt32(level) << 5)
+    let request = guest.run(exit)
+    #expect(request.isEnd, "\(request)")
+    #expect(guest.vcpu.privilegeLevel == UInt8(level))
+    #expect(guest.entries.last?.rip == 0xFFF0)
+    #expect(guest.entries.last?.event == (number == 15 ? 0x8000_0B0D : 0x8000_0306))
+  }
+
   @Test("C4 no exit is handled by unloading the VMCS", arguments: 0..<80 as Range<UInt16>)
   func staysLoaded(_ number: UInt16) throws {
     let guest = try GuestOnModel()
