@@ -125,7 +125,10 @@ public struct IOBus: ~Copyable {
   public var hasMessages: Bool { ioAPIC.hasMessages || hpet.hasMessages }
 
   /// Takes a message for the local APICs that is to be sent; `nil` if there is none.
-  public mutating func takeMessage() -> InterruptMessage? { ioAPIC.takeMessage() ?? hpet.takeMessage() }
+  public mutating func takeMessage() -> InterruptMessage? {
+    if ioAPIC.hasMessages, let message = ioAPIC.takeMessage() { return message }
+    return hpet.hasMessages ? hpet.takeMessage() : nil
+  }
 
   /// Whether a device may yet send an NMI or an INIT, for which RFLAGS.IF does not matter.
   var canSendEvents: Bool { ioAPIC.canSendEvents || hpet.canSendEvents }

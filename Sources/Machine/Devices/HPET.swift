@@ -13,7 +13,7 @@ public struct HPET: ~Copyable {
   private var tick: UInt64 = 0
   private var pulses: UInt32 = 0
   /// The timers, one bit each, whose message is to be sent.
-  private var waiting: UInt8 = 0
+  @usableFromInline private(set) var waiting: UInt8 = 0
 
   /// When ``advance(to:)`` has an interrupt to raise; `MachineTime.max` if it has not.
   public private(set) var nextDeadline = MachineTime.max
@@ -71,6 +71,7 @@ public struct HPET: ~Copyable {
   }
 
   /// Whether ``takeMessage()`` may have something to give.
+  @inlinable
   public var hasMessages: Bool { waiting != 0 }
 
   /// Takes a message for the local APICs that is to be sent; `nil` if there is none.
