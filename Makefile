@@ -121,18 +121,19 @@ $(GUEST)/initrd.img: $(shell find Guest -type f) Makefile
 .PHONY: test
 test: packages image probe processors guest test-guests ## Test everything, on the host and in Bochs; ends with a count
 	@$(call install,$(TEST_PACKAGES))
-	@mkdir -p build; failed=0; \
+	@mkdir -p build; failed=0; died=0; \
 	echo "==> Checking the form"; $(MAKE) --no-print-directory lint || failed=1; \
 	for kind in debug release; do \
 	  echo "==> Testing in $$kind"; \
 	  if [ $$kind = debug ]; then options="$(TEST_OPTIONS)"; else options="$(RELEASE_TEST_OPTIONS)"; fi; \
-	  SKEP_BOCHS_TESTS=1 $(SWIFT) test $$options 2>&1 | tee build/test-$$kind.log | $(TEST_FILTER) || { \
+	  SKEP_BOCHS_TESTS=1 $(SWIFT) test $$options 2>&1 | tee build/test-$$kind.log | $(TEST_FILTER) || { died=1; \
 	    grep -q 'Test run with .* failed' build/test-$$kind.log || { \
 	      echo "make: the tests did not run to their end: build/test-$$kind.log" >&2; failed=$$((failed + 1)); }; }; \
 	done; \
 	total=$$(sed -nE 's/.*Test run with ([0-9]+) tests? in .*/\1/p' build/test-{debug,release}.log | awk '{ sum += $$1 } END { print sum + 0 }'); \
 	broken=$$(grep -ahE '✘ Test .* failed after ' build/test-{debug,release}.log | grep -vc ' Test run with ' || true); \
 	passed=$$((total - broken)); failed=$$((failed + broken)); \
+	[ $$died = 0 ] || [ $$failed != 0 ] || failed=1; \
 	echo "$$passed passed, $$failed failed"; \
 	[ $$failed = 0 ]
 
@@ -245,13 +246,13 @@ BENCHMARK_DUMPS := kvm-gdtr-base kvm-sti-blocking-after-smi xen-nested-vmlaunch-
 fuzz-dump: ## Read mutated dumps with libFuzzer for ten minutes; FUZZ_TIME=seconds for another time
 	@echo "==> Building the fuzzer"
 	@mkdir -p build/fuzz/corpus build/fuzz/found && cp Tests/VMCSDumpTests/Dumps/*.txt build/fuzz/corpus/
-	@options="-swift-version 6 -O -wmo -parse-as-library -sanitize=fuzzer,address -I build/fuzz -I Sources/CVMX/include"; \
+	@options="-swift-version 6 -O -wmo -parse-as-library -sanitize=fuzzer,address -I build/fuzz"; \
 	swiftc $$options -enable-experimental-feature Lifetimes -module-name VMCS -emit-module \
 	  -emit-module-path build/fuzz/VMCS.swiftmodule -c $$(find Sources/VMCS -name '*.swift') -o build/fuzz/VMCS.o; \
 	swiftc $$options -module-name VMCSDump -emit-module -emit-module-path build/fuzz/VMCSDump.swiftmodule \
 	  -c Sources/VMCSDump/*.swift -o build/fuzz/VMCSDump.o; \
 	swiftc $$options -module-name DumpFuzz Tests/Fuzz/DumpFuzz.swift build/fuzz/VMCS.o build/fuzz/VMCSDump.o \
-	  -o build/fuzz/dump-fuzz 2> /dev/null
+	  -o build/fuzz/dump-fuzz 2> build/fuzz/log || { cat build/fuzz/log >&2; exit 1; }
 	@echo "==> Fuzzing for $(FUZZ_TIME) seconds"
 	@SWIFT_BACKTRACE=enable=no build/fuzz/dump-fuzz -max_total_time=$(FUZZ_TIME) -max_len=16384 -rss_limit_mb=512 \
 	  -timeout=5 -artifact_prefix=build/fuzz/found/ build/fuzz/corpus
@@ -269,7 +270,7 @@ fuzz-devices: ## Use the devices in any way with libFuzzer for ten minutes; FUZZ
 	    -c $$(find $$root/Sources/$$module -name '*.swift') -o $$module.o; \
 	done; \
 	swiftc $$options -sanitize=fuzzer,address -module-name DeviceFuzz $$root/Tests/Fuzz/DeviceFuzz.swift *.o \
-	  -o device-fuzz 2> /dev/null
+	  -o device-fuzz 2> log || { cat log >&2; exit 1; }
 	@echo "==> Fuzzing for $(FUZZ_TIME) seconds"
 	@SWIFT_BACKTRACE=enable=no build/fuzz/devices/device-fuzz -max_total_time=$(FUZZ_TIME) -max_len=4096 -len_control=0 \
 	  -rss_limit_mb=512 -timeout=5 -artifact_prefix=build/fuzz/found/ build/fuzz/device-corpus
@@ -287,7 +288,7 @@ fuzz-decoder: ## Decode and execute any instructions with libFuzzer for ten minu
 	    -c $$(find $$root/Sources/$$module -name '*.swift') -o $$module.o; \
 	done; \
 	swiftc $$options -sanitize=fuzzer,address -module-name DecoderFuzz $$root/Tests/Fuzz/DecoderFuzz.swift *.o \
-	  -o decoder-fuzz 2> /dev/null
+	  -o decoder-fuzz 2> log || { cat log >&2; exit 1; }
 	@echo "==> Fuzzing for $(FUZZ_TIME) seconds"
 	@SWIFT_BACKTRACE=enable=no build/fuzz/decoder/decoder-fuzz -max_total_time=$(FUZZ_TIME) -max_len=256 \
 	  -rss_limit_mb=512 -timeout=10 -artifact_prefix=build/fuzz/found/ build/fuzz/decoder-corpus

@@ -2,7 +2,7 @@
 
 import PackageDescription
 
-// The modules below `Machine`, and `VMCSDump`, are compiled twice: here, for the host, where they are tested,
+// `Machine`, the modules below it, and `EntryProbe` are compiled twice: here, for the host, where they are tested,
 // and as Embedded Swift by `Hypervisor/Package.swift`, which depends on this package.
 
 let settings: [SwiftSetting] = [

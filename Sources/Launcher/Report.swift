@@ -41,14 +41,23 @@ public enum Report: Equatable, Sendable {
 
 /// How a run ended, as Skep tells it.
 public enum RunEnd: String, Equatable, Sendable, CaseIterable {
+  /// The guest turned its machine off.
   case powerOff = "power-off"
+  /// The guest reset its machine.
   case reset
+  /// The guest ended the run with a status of its own.
   case exit
+  /// The guest's processor shut down.
   case tripleFault = "triple-fault"
+  /// The guest halted, and nothing can wake it.
   case halted
+  /// The guest's time was over.
   case timeLimit = "time-limit"
+  /// Skep stopped the guest for another reason.
   case stopped
+  /// Skep did not start the guest.
   case error
+  /// Skep panicked.
   case panic
 
   /// The exit status of a run that ended so.

@@ -3,7 +3,7 @@ import VMCS
 /// What is so on the logical processor when VMLAUNCH or VMRESUME is executed and is in no VMCS; each part may be known or
 /// not.
 public struct EntryFacts: Sendable {
-  /// 1 if the instruction is VMRESUME, 0 if it is VMLAUNCH.
+  /// Whether the instruction is VMRESUME, and not VMLAUNCH.
   public var isVMRESUME: Bool?
   /// Whether the launch state of the current VMCS is "launched".
   public var isLaunched: Bool?

@@ -7,7 +7,7 @@ import VMCS
 public struct CPUIDPolicy: Sendable {
   /// The frequency of the guest's time-stamp counter, in kHz; 0 if it is not known.
   public var tscFrequency: UInt32
-  /// Whether the guest has a local APIC, with x2APIC mode and a TSC-deadline timer.
+  /// Whether the guest has a local APIC, with a TSC-deadline timer.
   public var hasLocalAPIC: Bool
   /// Whether that local APIC has x2APIC mode.
   public var hasX2APIC = true

@@ -2,8 +2,8 @@ import VMCS
 
 /// What running a guest has cost so far.
 public struct Meter {
-  /// VM exits, by basic exit reason.
-  public var exits: InlineArray<80, UInt64> = .init(repeating: 0)
+  /// VM exits, by basic exit reason; those above 85, which have no name, together in the last.
+  public var exits: InlineArray<87, UInt64> = .init(repeating: 0)
   /// VMREADs and VMWRITEs, of all vCPU code.
   public var vmreads: UInt64 = 0, vmwrites: UInt64 = 0
   /// Ticks of the time-stamp counter between VM entry and VM exit, and between VM exit and VM entry.

@@ -8,14 +8,14 @@ struct ChecksCommand: ParsableCommand {
     commandName: "checks",
     abstract: "List the checks that a VM entry makes, or explain one of them.",
     discussion: """
-      EXAMPLES
+      The order is that of the SDM, which is the processor's. A field has the name of its Swift property, as \
+      the explanation of a check shows it.
+
+      EXAMPLES:
         skep checks
         skep checks guest.rflags.if-for-external-interrupt
         skep checks --field guestRFLAGS
         skep checks --format json
-
-      The order is that of the SDM, which is the processor's. A field has the name of its Swift property, as
-      the explanation of a check shows it.
       """)
 
   /// How the list is written.

@@ -26,7 +26,10 @@ struct GuestOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "The guest's memory, a multiple of \(Boot.memoryGranularity): bytes, or a number with K, M or G.",
+      """
+      The guest's memory, \(Boot.memoryBounds.lowerBound) to \(Boot.memoryBounds.upperBound), a multiple of \
+      \(Boot.memoryGranularity): bytes, or a number with K, M or G.
+      """,
       valueName: "size"))
   var memory = MemorySize.mebibytes(256)
 
@@ -56,14 +59,20 @@ struct GuestOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Stop the guest after this time by the emulated processor's clock, whatever it does: seconds, or with s, m or h.",
+      """
+      Stop the guest after this time by the emulated processor's clock: seconds, or with s, m or h. Without the \
+      VMX-preemption timer a guest can prevent it.
+      """,
       valueName: "time"))
   var timeLimit: TimeLimit?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "When the guest has ended, however, start its kernel once more, with this command line.", valueName: "text"))
+      """
+      When the guest has ended, however, start its kernel once more, with this command line; for one processor and \
+      without modules.
+      """, valueName: "text"))
   var restart: String?
 
   @Option(

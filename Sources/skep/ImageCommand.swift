@@ -7,7 +7,8 @@ struct ImageCommand: AsyncParsableCommand {
     commandName: "image",
     abstract: "Write an ISO that boots Skep and its guest through GRUB on a machine with a BIOS.",
     discussion: """
-      The guest's console is the first serial port of the machine, Skep's report goes to the second.
+      The guest's console is the first serial port of the machine, Skep's report goes to the second. \
+      None has ever been tried on real hardware.
 
       EXAMPLES:
         skep image -o skep.iso --kernel vmlinuz --initrd initrd.img

@@ -7,7 +7,7 @@ import Launcher
 struct SkepCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "skep",
-    abstract: "A VMX hypervisor in Swift that boots Linux, in an emulated Intel processor or on a real one.",
+    abstract: "A VMX hypervisor in Swift that boots Linux in the Bochs emulator, and tools for dumps of VMCSs.",
     subcommands: [
       RunCommand.self, ImageCommand.self, ExplainCommand.self, ShowCommand.self, DiffCommand.self, ConvertCommand.self,
       DecodeCommand.self, FieldsCommand.self, CapabilitiesCommand.self, ChecksCommand.self,
@@ -25,7 +25,7 @@ struct SkepCommand: AsyncParsableCommand {
       printError("skep: \(problem)", patience: problem.isUrgent ? .seconds(1) : nil)
       Glibc.exit(problem.status.rawValue)
     } catch {
-      // Help and version are errors of the parser, with status 0; any other of its errors is bad input.
+      // Help is an error of the parser, with status 0; any other of its errors is bad input.
       let text = fullMessage(for: error)
       guard exitCode(for: error).rawValue != 0 else {
         print(text)

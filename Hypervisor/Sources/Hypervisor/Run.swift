@@ -173,7 +173,7 @@ func writeCosts(_ meter: Meter) {
   for reason in meter.exits.indices where meter.exits[reason] > 0 {
     output.write("  ")
     write(
-      BasicExitReason(rawValue: UInt16(reason)).title ?? "unknown", meter.exits[reason], width: 40, to: &output)
+      BasicExitReason(rawValue: UInt16(reason)).title ?? "unknown", meter.exits[reason], width: 44, to: &output)
   }
   write("VMREADs", meter.vmreads, to: &output)
   write("VMWRITEs", meter.vmwrites, to: &output)
@@ -182,7 +182,7 @@ func writeCosts(_ meter: Meter) {
   write("Time-stamp counter ticks halted", meter.idleTicks, to: &output)
 }
 
-private func write(_ name: StaticString, _ value: UInt64, width: Int = 42, to output: inout ReportPort) {
+private func write(_ name: StaticString, _ value: UInt64, width: Int = 46, to output: inout ReportPort) {
   output.write(name)
   for _ in 0..<max(1, width - name.utf8CodeUnitCount) { output.write(0x20) }
   var digits = 1

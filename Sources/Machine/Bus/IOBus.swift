@@ -89,7 +89,7 @@ public struct IOBus: ~Copyable {
 
   /// Sets the level of an interrupt line of the ISA bus, 0 to 15, at the 8259As and at the I/O APIC.
   ///
-  /// From outside, only lines that no device of the bus drives: 1, 3, 5 to 7, 9 to 15. Line 0 goes to pin 2 of the I/O
+  /// From outside, only lines that no device of the bus drives: 1, 3, 5 to 7, 10 to 15. Line 0 goes to pin 2 of the I/O
   /// APIC, as the firmware's tables say.
   @inline(__always)
   public mutating func setLine(_ irq: UInt8, _ level: Bool) {
