@@ -48,6 +48,9 @@ struct Hostile: ParsableCommand {
   @Option(help: "The emulated processor: a model of Bochs.")
   var cpuModel = "corei7_skylake_x"
 
+  /// The guest's memory.
+  private static let mebibytes: UInt64 = 32
+
   func validate() throws {
     guard (1...2).contains(cpus), time > 0, rounds > 0, limit > 0, patience > 0 else {
       throw ValidationError("--cpus is 1 or 2; --time, --rounds, --limit and --patience are at least 1")
@@ -73,7 +76,8 @@ struct Hostile: ParsableCommand {
       }
       if isInterrupted.load(ordering: .relaxed) { break }
       let run = HostileRun(
-        output: end.output, status: end.status, processors: cpus, limit: limit, silence: heartbeat.silence)
+        output: end.output, status: end.status, processors: cpus, mebibytes: Self.mebibytes, limit: limit,
+        silence: heartbeat.silence)
       summary.add(run)
       say("seed \(seed), \(cpus) CPUs: \(run.summary); \(decimal(end.seconds)) s")
       if run.failure != nil { say("\(run.shortOutput)\nagain: \(again(seed: seed))") }
@@ -86,7 +90,7 @@ struct Hostile: ParsableCommand {
 
   private func arguments(seed: UInt64) -> [String] {
     [
-      skep, "run", "--kernel", guest, "--memory", "32M", "--check-memory", "--no-metered", "--time-limit", "\(limit)",
+      skep, "run", "--kernel", guest, "--memory", "\(Self.mebibytes)M", "--check-memory", "--no-metered", "--time-limit", "\(limit)",
       "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
       "--append", "seed=\(seed) rounds=\(rounds) cpus=\(cpus)",
     ] + (cpus == 1 ? ["--restart", "again=1"] : [])

@@ -12,15 +12,20 @@ struct HostileRun {
   /// Judges what a run has printed.
   ///
   /// - Parameters:
+  ///   - mebibytes: the guest's memory, which begins at address 0.
   ///   - limit: the time that it was given, in seconds of its own.
   ///   - silence: how long it was silent, in seconds, if it was ended for that.
-  init(output: String, status: Int32?, processors: Int, limit: Int = 0, silence: Double? = nil) {
+  init(
+    output: String, status: Int32?, processors: Int, mebibytes: UInt64 = 32, limit: Int = 0, silence: Double? = nil
+  ) {
     // Swift takes a carriage return with its line feed for one character.
     let lines = output.split(whereSeparator: \.isNewline).map(String.init)
     self.output = output
     rounds = lines.compactMap { Self.number($0, after: "round ") ?? Self.number($0, after: "over ") }.last ?? 0
     end = Self.end(of: lines)
-    failure = silence.map { "no heartbeat for \(decimal($0)) s" } ?? Self.failure(in: lines, status, processors, limit)
+    failure =
+      silence.map { "no heartbeat for \(decimal($0)) s" } ?? Self.refusal(in: lines, of: mebibytes << 20)
+      ?? Self.failure(in: lines, status, processors, limit)
   }
 
   /// The output without most of what the second processor says.
@@ -66,7 +71,8 @@ struct HostileRun {
   static let faults = [
     "VM entry failed", "a reason that Skep does not handle", "has changed while the guest ran", "Skep panicked",
     "the second processor has exception", "the second processor stands still", "Skep's extended page tables",
-    "no memory left for extended page tables",
+    "no memory left for extended page tables", "the host's processor got an INIT signal",
+    "the host had a machine check",
   ]
 
   /// What Skep says when the guest has ended and is started once more, before how it has ended.
@@ -74,6 +80,19 @@ struct HostileRun {
 
   /// How often the second processor ticks in a second of the guest's, at least.
   private static let leastTickRate = 45
+
+  /// An access to the guest's memory, which all is there from the start, that Skep took for one to nothing.
+  private static func refusal(in lines: [String], of byteCount: UInt64) -> String? {
+    for line in lines {
+      guard
+        let access = line.firstMatch(
+          of: /the guest (?:read|wrote to|fetched an instruction from|accessed) 0x([0-9a-f]+), where it has no memory/),
+        let address = UInt64(access.1, radix: 16), address < byteCount
+      else { continue }
+      return "it has memory at 0x\(access.1)"
+    }
+    return nil
+  }
 
   private static func failure(in lines: [String], _ status: Int32?, _ processors: Int, _ limit: Int) -> String? {
     if let fault = faults.first(where: { fault in lines.contains { $0.contains(fault) } }) { return fault }

@@ -78,12 +78,40 @@ struct HostileRunTests {
       ("alive 99", "the second processor stands still 3", "the second processor stands still"),
       ("beat 50", "the second processor has exception 14", "the second processor has exception"),
       ("round 64", "Skep has no memory left for extended page tables", "no memory left for extended page tables"),
+      (
+        "round 64", "the host's processor got an INIT signal\nRAX 0x0000000000000000",
+        "the host's processor got an INIT signal"
+      ),
+      ("round 64", "the host had a machine check while the guest ran", "the host had a machine check"),
       ("round 0", "", "the guest did not come to its first round"),
     ])
   func faults(line: String, replacement: String, failure: String) {
     let output = Self.sound.split(separator: "\n").map { $0 == line ? replacement : String($0) }.joined(separator: "\n")
     #expect(output != Self.sound)
     #expect(HostileRun(output: output, status: 1, processors: 2).failure == failure)
+  }
+
+  @Test(
+    "Where the guest has memory, none is missing",
+    arguments: [
+      ("the guest read 0x0000000000000000, where it has no memory", "it has memory at 0x0000000000000000"),
+      ("the guest wrote to 0x00000000000a0000, where it has no memory", "it has memory at 0x00000000000a0000"),
+      (
+        "the guest fetched an instruction from 0x0000000001ffffff, where it has no memory",
+        "it has memory at 0x0000000001ffffff"
+      ),
+      (
+        "the guest accessed 0x0000000000123000, where it has no memory, by an instruction that Skep does not emulate: 0f",
+        "it has memory at 0x0000000000123000"
+      ),
+      ("the guest read 0x0000000002000000, where it has no memory", nil),
+      ("the guest wrote to 0x00000000fee00300, where it has no memory", nil),
+    ] as [(String, String?)])
+  func missingMemory(report: String, failure: String?) {
+    let output = Self.sound.replacing("over 100", with: report)
+    #expect(HostileRun(output: output, status: 1, processors: 2, mebibytes: 32).failure == failure)
+    let again = Self.alone.replacing("the guest wrote to 0x0000000080000123, where it has no memory", with: report)
+    #expect(HostileRun(output: again, status: 0, processors: 1, mebibytes: 32).failure == failure)
   }
 
   /// A guest with two processors whose time was over, after so many ticks of the second.
