@@ -156,7 +156,14 @@ private func writeState<P: VMXProcessor>(_ processor: inout VirtualProcessor, _ 
 /// Ends the run as after a panic if memory has changed that the guest's run does not change.
 private func checkMemory(_ guest: UnsafeMutablePointer<GuestRun>) {
   guard let sum = guest.pointee.memorySum else { return }
-  if sum.isUnchanged {
+  let machine = guest.pointee.machine
+  machine.pointee.lock.acquire()
+  var isUnchanged = sum.isUnchanged(machine.pointee.tables)
+  machine.pointee.lock.release()
+  for index in 0..<guest.pointee.processorCount where !guest.pointee.processors[index].hasSameTables {
+    isUnchanged = false
+  }
+  if isUnchanged {
     var output = ReportPort(lineStart: "skep: note ")
     output.write("memory outside the guest is unchanged\n")
   } else {
