@@ -126,14 +126,14 @@ struct GuestRun: ~Copyable {
   /// This processor does not run its guest any more.
   func leave() { left.add(1, ordering: .sequentiallyConsistent) }
 
-  /// Waits until the other processors have left the guest, but not longer than 100 ms.
-  func waitForOthers() {
+  /// Waits until the other processors have left the guest, but not longer than 100 ms; false if they have not.
+  func waitForOthers() -> Bool {
     let start = cvmx_rdtsc()
-    while left.load(ordering: .acquiring) < processorCount - 1,
-      cvmx_rdtsc() &- start < hostClock.timestampFrequency / 10
-    {
+    while left.load(ordering: .acquiring) < processorCount - 1 {
+      guard cvmx_rdtsc() &- start < hostClock.timestampFrequency / 10 else { return false }
       cvmx_pause()
     }
+    return true
   }
 
   /// Has processor `index`, which has left the guest, write its report; waits for it, but not longer than 3 s.
