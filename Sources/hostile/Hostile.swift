@@ -76,7 +76,7 @@ struct Hostile: ParsableCommand {
       }
       if isInterrupted.load(ordering: .relaxed) { break }
       let run = HostileRun(
-        output: end.output, status: end.status, processors: cpus, mebibytes: Self.mebibytes, limit: limit,
+        output: end.output, status: end.status, processors: cpus, mebibytes: Self.mebibytes,
         silence: heartbeat.silence)
       summary.add(run)
       say("seed \(seed), \(cpus) CPUs: \(run.summary); \(decimal(end.seconds)) s")
@@ -90,8 +90,8 @@ struct Hostile: ParsableCommand {
 
   private func arguments(seed: UInt64) -> [String] {
     [
-      skep, "run", "--kernel", guest, "--memory", "\(Self.mebibytes)M", "--check-memory", "--no-metered", "--time-limit", "\(limit)",
-      "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
+      skep, "run", "--kernel", guest, "--memory", "\(Self.mebibytes)M", "--check-memory", "--no-metered",
+      "--time-limit", "\(limit)", "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
       "--append", "seed=\(seed) rounds=\(rounds) cpus=\(cpus)",
     ] + (cpus == 1 ? ["--restart", "again=1"] : [])
   }

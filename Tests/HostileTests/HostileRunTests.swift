@@ -15,6 +15,7 @@ struct HostileRunTests {
     alive 99
     over 100
         memory outside the guest is unchanged
+        the guest's time was 1043 ms
     ==> The guest was stopped: triple fault [4.3 s]
     """
 
@@ -83,6 +84,9 @@ struct HostileRunTests {
         "the host's processor got an INIT signal"
       ),
       ("round 64", "the host had a machine check while the guest ran", "the host had a machine check"),
+      (
+        "round 64", "    a processor has not left the guest within 100 ms", "a processor has not left the guest"
+      ),
       ("round 0", "", "the guest did not come to its first round"),
     ])
   func faults(line: String, replacement: String, failure: String) {
@@ -122,6 +126,7 @@ struct HostileRunTests {
     beat 50
     beat \(ticks)
         memory outside the guest is unchanged
+        the guest's time was 30000 ms
     the guest has not ended in the time that it was given
     on processor 0, which is halted; NMIs are blocked
     RAX 0x0000000000000000
@@ -133,14 +138,36 @@ struct HostileRunTests {
 
   @Test("A guest that lost its way back is stopped by the time limit, which is no failure if the second went on")
   func timeLimit() {
-    let run = HostileRun(output: Self.late(ticks: 2650), status: 6, processors: 2, limit: 30)
+    let run = HostileRun(output: Self.late(ticks: 2650), status: 6, processors: 2)
     #expect(run.failure == nil)
     #expect(
       run.end == "The guest was stopped: its time was over: the guest has not ended in the time that it was given")
-    let dead = HostileRun(output: Self.late(ticks: 1200), status: 6, processors: 2, limit: 30)
-    #expect(dead.failure == "the second processor has stood still before the time was over")
+    let dead = HostileRun(output: Self.late(ticks: 1200), status: 6, processors: 2)
+    #expect(dead.failure == "the second processor has stood still before the end")
     let changed = Self.late(ticks: 2650).replacing("is unchanged", with: "has changed while the guest ran")
-    #expect(HostileRun(output: changed, status: 3, processors: 2, limit: 30).failure != nil)
+    #expect(HostileRun(output: changed, status: 3, processors: 2).failure != nil)
+  }
+
+  @Test(
+    "Whatever ends a guest, its second processor has to have ticked until then",
+    arguments: [
+      (0, 42, nil), (0, 1660, nil), (50, 1043, nil), (150, 1517, nil), (500, 5132, nil), (50, 2500, nil),
+      (0, 1700, "the second processor has stood still before the end"),
+      (50, 2550, "the second processor has stood still before the end"),
+      (100, 5132, "the second processor has stood still before the end"),
+      (500, nil, "the guest's time is not known"),
+    ] as [(Int, Int?, String?)])
+  func ticks(ticks: Int, milliseconds: Int?, failure: String?) {
+    let ends = [
+      "==> The guest was stopped: triple fault", "==> The guest was stopped", "==> The guest reset itself",
+      "==> The guest ended the run", "==> The guest powered off", "==> The guest was stopped: its time was over",
+    ]
+    for end in ends {
+      let output = Self.sound.replacing("beat 50", with: ticks == 0 ? "" : "beat \(ticks)").replacing(
+        "    the guest's time was 1043 ms", with: milliseconds.map { "    the guest's time was \($0) ms" } ?? ""
+      ).replacing("==> The guest was stopped: triple fault", with: end)
+      #expect(HostileRun(output: output, status: 1, processors: 2).failure == failure, "\(end)")
+    }
   }
 
   /// What `skep run` prints of a guest with one processor, which is started once more.
