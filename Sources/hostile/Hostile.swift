@@ -85,7 +85,8 @@ struct Hostile: ParsableCommand {
     }
     say(summary.text)
     if isInterrupted.load(ordering: .relaxed) { throw ExitCode(130) }
-    if summary.failures > 0 { throw ExitCode.failure }
+    if let failure = summary.failure { say("FAILED: \(failure)") }
+    if summary.failures > 0 || summary.failure != nil { throw ExitCode.failure }
   }
 
   private func arguments(seed: UInt64) -> [String] {

@@ -6,6 +6,8 @@ struct HostileRun {
   var rounds: Int
   /// How it ended, as Skep tells it.
   var end: String
+  /// Whether its time was over: it has lost its way, or Skep repeats one of its exits for ever, which looks the same.
+  var isLost: Bool { end.contains(Self.lost) }
   /// What must not happen and has happened; nil if nothing has.
   var failure: String?
 
@@ -53,7 +55,10 @@ struct HostileRun {
   private static func end(of lines: [String]) -> String {
     for line in lines {
       let words = line.split(separator: " ").joined(separator: " ")
-      if words.hasPrefix(restart) { return String(words.dropFirst(restart.count)) }
+      guard words.hasPrefix(restart) else { continue }
+      let end = String(words.dropFirst(restart.count))
+      // What it did then is reported at the end of all, before its second start's report, if that has one.
+      return end == lost ? end + (position(in: lines).map { ": " + $0 } ?? "") : end
     }
     guard let line = lines.last(where: { $0.hasPrefix("==> The guest") }) else { return lines.last ?? "" }
     let end = line.dropFirst(4).prefix { $0 != "[" }.split(separator: " ").joined(separator: " ")
@@ -62,6 +67,14 @@ struct HostileRun {
       lines.first { $0.hasPrefix("the first processor is lost") }
       ?? lines[..<registers].last { !$0.hasPrefix("on processor") }
     return end + (why.map { ": " + $0 } ?? "")
+  }
+
+  /// What the first report says of the first processor: what it does, and where.
+  private static func position(in lines: [String]) -> String? {
+    guard let activity = lines.first(where: { $0.hasPrefix("on processor 0, ") }),
+      let address = lines.lazy.compactMap({ $0.firstMatch(of: /^RIP 0x[0-9a-f]+/) }).first
+    else { return nil }
+    return "\(activity), \(address.0)"
   }
 
   /// Beginnings and parts of lines that tell of a fault of Skep's, or of the second processor's.
@@ -74,6 +87,9 @@ struct HostileRun {
 
   /// What Skep says when the guest has ended and is started once more, before how it has ended.
   private static let restart = "the guest is started once more: "
+
+  /// What Skep says of a guest whose time was over.
+  private static let lost = "the guest has not ended in the time that it was given"
 
   /// How often the second processor ticks in a second of the guest's, at least; it is set to 100.
   private static let leastTickRate = 60

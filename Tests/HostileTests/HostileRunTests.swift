@@ -194,6 +194,36 @@ struct HostileRunTests {
     #expect(run.kind == "the guest wrote to … where it has no memory")
   }
 
+  @Test("Of a guest with one processor whose time was over is said where it was")
+  func lost() {
+    let lost = "the guest has not ended in the time that it was given"
+    let end = "the guest wrote to 0x0000000080000123, where it has no memory"
+    let output = Self.alone.replacing(end, with: lost).replacing(
+      "RAX 0x0000000000000000", with: "RAX 0x0000000000000000\nRIP 0x0000000000001abc  RFL 0x0000000000000002")
+    let run = HostileRun(output: output, status: 0, processors: 1)
+    #expect(run.isLost && run.failure == nil)
+    #expect(run.end == "\(lost): on processor 0, which executes instructions, RIP 0x0000000000001abc")
+    #expect(run.kind == "\(lost): on processor … which executes instructions, RIP …")
+    #expect(!HostileRun(output: Self.alone, status: 0, processors: 1).isLost)
+    #expect(HostileRun(output: Self.late(ticks: 2650), status: 6, processors: 2).isLost)
+  }
+
+  @Test(
+    "Of many guests no more than a quarter may be lost",
+    arguments: [(13, 150, false), (12, 50, false), (13, 50, true), (13, 49, false), (50, 50, true)])
+  func manyLost(lost: Int, guests: Int, isFailure: Bool) {
+    var summary = Summary(processors: 1, model: "tigerlake")
+    for guest in 0..<guests {
+      let end = "the guest has not ended in the time that it was given"
+      let output =
+        guest < lost
+        ? Self.alone.replacing("the guest wrote to 0x0000000080000123, where it has no memory", with: end) : Self.alone
+      summary.add(HostileRun(output: output, status: 0, processors: 1))
+    }
+    #expect(summary.failures == 0)
+    #expect((summary.failure != nil) == isFailure)
+  }
+
   @Test(
     "What must not happen when it is started once more",
     arguments: [
