@@ -24,7 +24,7 @@ struct Hostile: ParsableCommand {
   @Option(help: "The guest, which `make test-guests` makes.")
   var guest = "build/test-guests/hostile"
 
-  @Option(help: "A library that makes Bochs' RDRAND give the same numbers in every run.")
+  @Option(help: "A library that makes Bochs' RDRAND give the same numbers in every run; empty for none.")
   var preload = "build/test-guests/srand.so"
 
   @Option(help: "The first guest's seed.")
@@ -61,8 +61,13 @@ struct Hostile: ParsableCommand {
     for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
       signal(number) { _ in isInterrupted.store(true, ordering: .relaxed) }
     }
-    // Bochs runs in a directory of its own.
-    if let path = realpath(preload, nil) { setenv("LD_PRELOAD", path, 1) }
+    if !preload.isEmpty {
+      // Bochs runs in a directory of its own.
+      guard let path = realpath(preload, nil) else {
+        throw ValidationError("there is no \(preload), without which no run repeats: make test-guests")
+      }
+      setenv("LD_PRELOAD", path, 1)
+    }
     var summary = Summary(processors: cpus, model: cpuModel)
     var seed = seed
     while summary.seconds < Double(time), !isInterrupted.load(ordering: .relaxed) {
