@@ -31,7 +31,8 @@ public struct VirtualMachine: ~Copyable {
   public let clock: MachineClock
   @usableFromInline let memory: GuestMemory
   let backing: PhysicalAddress
-  @usableFromInline var tables: ExtendedPageTables
+  /// The guest's extended page tables.
+  public internal(set) var tables: ExtendedPageTables
 
   /// Puts a guest together.
   ///

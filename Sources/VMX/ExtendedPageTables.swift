@@ -146,6 +146,27 @@ public struct ExtendedPageTables: ~Copyable {
     return nil
   }
 
+  /// Calls `body` with every entry that is not 0, in order: the guest-physical address where that which it translates
+  /// begins, the level of its table, and the entry without the accessed and the dirty flag, which the processor sets.
+  ///
+  /// An entry that does not lead to a page of the pool, as none of these tables' own, is not followed.
+  public func forEachEntry(_ body: (_ address: UInt64, _ level: Int, _ entry: UInt64) -> Void) {
+    forEachEntry(in: root.pointer, of: 0, level: 4, body)
+  }
+
+  private func forEachEntry(
+    in table: UnsafeMutableRawPointer, of guest: UInt64, level: Int, _ body: (UInt64, Int, UInt64) -> Void
+  ) {
+    for index in 0..<512 {
+      let entry = table.load(fromByteOffset: 8 * index, as: UInt64.self) & ~Self.accessedAndDirty
+      if entry == 0 { continue }
+      let address = guest | UInt64(index) << UInt64(12 + 9 * (level - 1))
+      body(address, level, entry)
+      if level == 1 || entry & Self.isLargePage != 0 || !pool.owns(pageAt: entry & Self.addressMask) { continue }
+      forEachEntry(in: pool.page(at: entry & Self.addressMask), of: address, level: level - 1, body)
+    }
+  }
+
   /// The table of `level` that translates `guest`, made if it is not there, and split out of a large page if one is.
   private mutating func table(for guest: UInt64, level target: Int) throws(EPTError) -> UnsafeMutableRawPointer {
     var table = root.pointer
@@ -186,5 +207,6 @@ public struct ExtendedPageTables: ~Copyable {
   private static var largePage: UInt64 { 1 << 21 }
   private static var isLargePage: UInt64 { 1 << 7 }
   private static var addressWidth: UInt64 { 48 }
+  private static var accessedAndDirty: UInt64 { 1 << 8 | 1 << 9 }
   private static var addressMask: UInt64 { 0x000F_FFFF_FFFF_F000 }
 }

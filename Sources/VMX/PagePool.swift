@@ -51,6 +51,9 @@ public struct PagePool: ~Copyable {
     return rest
   }
 
+  /// Whether the pool has handed out a page at physical address `address`.
+  func owns(pageAt address: UInt64) -> Bool { address &- self.address.rawValue < UInt64(used * Self.pageSize) }
+
   /// The page that has physical address `address`, which the pool has handed out.
   func page(at address: UInt64) -> UnsafeMutableRawPointer {
     start + Int(truncatingIfNeeded: address &- self.address.rawValue)

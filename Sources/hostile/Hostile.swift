@@ -24,7 +24,7 @@ struct Hostile: ParsableCommand {
   @Option(help: "The guest, which `make test-guests` makes.")
   var guest = "build/test-guests/hostile"
 
-  @Option(help: "A library that makes Bochs' RDRAND give the same numbers in every run.")
+  @Option(help: "A library that makes Bochs' RDRAND give the same numbers in every run; empty for none.")
   var preload = "build/test-guests/srand.so"
 
   @Option(help: "The first guest's seed.")
@@ -48,6 +48,9 @@ struct Hostile: ParsableCommand {
   @Option(help: "The emulated processor: a model of Bochs.")
   var cpuModel = "corei7_skylake_x"
 
+  /// The guest's memory.
+  private static let mebibytes: UInt64 = 32
+
   func validate() throws {
     guard (1...2).contains(cpus), time > 0, rounds > 0, limit > 0, patience > 0 else {
       throw ValidationError("--cpus is 1 or 2; --time, --rounds, --limit and --patience are at least 1")
@@ -58,8 +61,13 @@ struct Hostile: ParsableCommand {
     for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
       signal(number) { _ in isInterrupted.store(true, ordering: .relaxed) }
     }
-    // Bochs runs in a directory of its own.
-    if let path = realpath(preload, nil) { setenv("LD_PRELOAD", path, 1) }
+    if !preload.isEmpty {
+      // Bochs runs in a directory of its own.
+      guard let path = realpath(preload, nil) else {
+        throw ValidationError("there is no \(preload), without which no run repeats: make test-guests")
+      }
+      setenv("LD_PRELOAD", path, 1)
+    }
     var summary = Summary(processors: cpus, model: cpuModel)
     var seed = seed
     while summary.seconds < Double(time), !isInterrupted.load(ordering: .relaxed) {
@@ -73,7 +81,8 @@ struct Hostile: ParsableCommand {
       }
       if isInterrupted.load(ordering: .relaxed) { break }
       let run = HostileRun(
-        output: end.output, status: end.status, processors: cpus, limit: limit, silence: heartbeat.silence)
+        output: end.output, status: end.status, processors: cpus, mebibytes: Self.mebibytes,
+        silence: heartbeat.silence)
       summary.add(run)
       say("seed \(seed), \(cpus) CPUs: \(run.summary); \(decimal(end.seconds)) s")
       if run.failure != nil { say("\(run.shortOutput)\nagain: \(again(seed: seed))") }
@@ -81,13 +90,14 @@ struct Hostile: ParsableCommand {
     }
     say(summary.text)
     if isInterrupted.load(ordering: .relaxed) { throw ExitCode(130) }
-    if summary.failures > 0 { throw ExitCode.failure }
+    if let failure = summary.failure { say("FAILED: \(failure)") }
+    if summary.failures > 0 || summary.failure != nil { throw ExitCode.failure }
   }
 
   private func arguments(seed: UInt64) -> [String] {
     [
-      skep, "run", "--kernel", guest, "--memory", "32M", "--check-memory", "--no-metered", "--time-limit", "\(limit)",
-      "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
+      skep, "run", "--kernel", guest, "--memory", "\(Self.mebibytes)M", "--check-memory", "--no-metered",
+      "--time-limit", "\(limit)", "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
       "--append", "seed=\(seed) rounds=\(rounds) cpus=\(cpus)",
     ] + (cpus == 1 ? ["--restart", "again=1"] : [])
   }

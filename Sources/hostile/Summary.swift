@@ -3,6 +3,7 @@ struct Summary {
   private(set) var guests = 0
   private(set) var failures = 0
   private var rounds = 0
+  private var lost = 0
   private var ends: [String: Int] = [:]
   private let machine: String
   private let now: () -> Double
@@ -27,7 +28,17 @@ struct Summary {
     guests += 1
     rounds += run.rounds
     if run.failure != nil { failures += 1 }
+    if run.isLost { lost += 1 }
     ends[run.kind, default: 0] += 1
+  }
+
+  /// What is wrong with all guests together; nil if nothing is.
+  ///
+  /// Guests do lose their way, one of eleven of those with one processor. If Skep repeated an exit for ever, that would
+  /// look the same, but be more frequent.
+  var failure: String? {
+    guard guests >= 50, lost * 4 > guests else { return nil }
+    return "\(lost) of \(guests) guests did not end in their time; does Skep repeat an exit for ever?"
   }
 
   /// One line: how long, how much, and each way in which guests have ended, the most frequent first.

@@ -54,7 +54,7 @@ struct GuestProcessTests {
     let start = monotonicTime()
     // The test's thread has signals blocked, which a shell's child has not.
     let shell = ["/bin/sh", "-c", "\"$@\"; exit $?", "sh", "env"]
-    let end = try GuestProcess(shell + env + [try Self.program(), "--skep", skep] + options).carry {
+    let end = try GuestProcess(shell + env + [try Self.program(), "--skep", skep, "--preload", ""] + options).carry {
       lines.append((String($0), monotonicTime() - start))
     } whileWaiting: {
       true
@@ -95,6 +95,13 @@ struct GuestProcessTests {
       env: [isIgnored ? "--ignore-signal=HUP" : "--default-signal=HUP"])
     #expect(status == (isIgnored ? 0 : 130))
     #expect(lines.contains { $0.0.hasPrefix("seed 1, 2 CPUs: ") } == isIgnored)
+  }
+
+  @Test("Without the library that makes runs repeat there is none")
+  func preload() throws {
+    let (lines, status) = try hostile("echo started", ["--preload", "/does/not/exist.so"])
+    #expect(status == 64)
+    #expect(lines.first?.0.hasPrefix("Error: there is no /does/not/exist.so") == true, "\(lines)")
   }
 
   @Test("A guest without a heartbeat is ended, with its seed and the command that repeats it")

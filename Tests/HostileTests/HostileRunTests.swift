@@ -15,6 +15,7 @@ struct HostileRunTests {
     alive 99
     over 100
         memory outside the guest is unchanged
+        the guest's time was 1043 ms
     ==> The guest was stopped: triple fault [4.3 s]
     """
 
@@ -78,12 +79,43 @@ struct HostileRunTests {
       ("alive 99", "the second processor stands still 3", "the second processor stands still"),
       ("beat 50", "the second processor has exception 14", "the second processor has exception"),
       ("round 64", "Skep has no memory left for extended page tables", "no memory left for extended page tables"),
+      (
+        "round 64", "the host's processor got an INIT signal\nRAX 0x0000000000000000",
+        "the host's processor got an INIT signal"
+      ),
+      ("round 64", "the host had a machine check while the guest ran", "the host had a machine check"),
+      (
+        "round 64", "    a processor has not left the guest within 100 ms", "a processor has not left the guest"
+      ),
       ("round 0", "", "the guest did not come to its first round"),
     ])
   func faults(line: String, replacement: String, failure: String) {
     let output = Self.sound.split(separator: "\n").map { $0 == line ? replacement : String($0) }.joined(separator: "\n")
     #expect(output != Self.sound)
     #expect(HostileRun(output: output, status: 1, processors: 2).failure == failure)
+  }
+
+  @Test(
+    "Where the guest has memory, none is missing",
+    arguments: [
+      ("the guest read 0x0000000000000000, where it has no memory", "it has memory at 0x0000000000000000"),
+      ("the guest wrote to 0x00000000000a0000, where it has no memory", "it has memory at 0x00000000000a0000"),
+      (
+        "the guest fetched an instruction from 0x0000000001ffffff, where it has no memory",
+        "it has memory at 0x0000000001ffffff"
+      ),
+      (
+        "the guest accessed 0x0000000000123000, where it has no memory, by an instruction that Skep does not emulate: 0f",
+        "it has memory at 0x0000000000123000"
+      ),
+      ("the guest read 0x0000000002000000, where it has no memory", nil),
+      ("the guest wrote to 0x00000000fee00300, where it has no memory", nil),
+    ] as [(String, String?)])
+  func missingMemory(report: String, failure: String?) {
+    let output = Self.sound.replacing("over 100", with: report)
+    #expect(HostileRun(output: output, status: 1, processors: 2, mebibytes: 32).failure == failure)
+    let again = Self.alone.replacing("the guest wrote to 0x0000000080000123, where it has no memory", with: report)
+    #expect(HostileRun(output: again, status: 0, processors: 1, mebibytes: 32).failure == failure)
   }
 
   /// A guest with two processors whose time was over, after so many ticks of the second.
@@ -94,6 +126,7 @@ struct HostileRunTests {
     beat 50
     beat \(ticks)
         memory outside the guest is unchanged
+        the guest's time was 30000 ms
     the guest has not ended in the time that it was given
     on processor 0, which is halted; NMIs are blocked
     RAX 0x0000000000000000
@@ -105,14 +138,36 @@ struct HostileRunTests {
 
   @Test("A guest that lost its way back is stopped by the time limit, which is no failure if the second went on")
   func timeLimit() {
-    let run = HostileRun(output: Self.late(ticks: 2650), status: 6, processors: 2, limit: 30)
+    let run = HostileRun(output: Self.late(ticks: 2650), status: 6, processors: 2)
     #expect(run.failure == nil)
     #expect(
       run.end == "The guest was stopped: its time was over: the guest has not ended in the time that it was given")
-    let dead = HostileRun(output: Self.late(ticks: 1200), status: 6, processors: 2, limit: 30)
-    #expect(dead.failure == "the second processor has stood still before the time was over")
+    let dead = HostileRun(output: Self.late(ticks: 1200), status: 6, processors: 2)
+    #expect(dead.failure == "the second processor has stood still before the end")
     let changed = Self.late(ticks: 2650).replacing("is unchanged", with: "has changed while the guest ran")
-    #expect(HostileRun(output: changed, status: 3, processors: 2, limit: 30).failure != nil)
+    #expect(HostileRun(output: changed, status: 3, processors: 2).failure != nil)
+  }
+
+  @Test(
+    "Whatever ends a guest, its second processor has to have ticked until then",
+    arguments: [
+      (0, 42, nil), (0, 1660, nil), (50, 1043, nil), (150, 1517, nil), (500, 5132, nil), (50, 2500, nil),
+      (0, 1700, "the second processor has stood still before the end"),
+      (50, 2550, "the second processor has stood still before the end"),
+      (100, 5132, "the second processor has stood still before the end"),
+      (500, nil, "the guest's time is not known"),
+    ] as [(Int, Int?, String?)])
+  func ticks(ticks: Int, milliseconds: Int?, failure: String?) {
+    let ends = [
+      "==> The guest was stopped: triple fault", "==> The guest was stopped", "==> The guest reset itself",
+      "==> The guest ended the run", "==> The guest powered off", "==> The guest was stopped: its time was over",
+    ]
+    for end in ends {
+      let output = Self.sound.replacing("beat 50", with: ticks == 0 ? "" : "beat \(ticks)").replacing(
+        "    the guest's time was 1043 ms", with: milliseconds.map { "    the guest's time was \($0) ms" } ?? ""
+      ).replacing("==> The guest was stopped: triple fault", with: end)
+      #expect(HostileRun(output: output, status: 1, processors: 2).failure == failure, "\(end)")
+    }
   }
 
   /// What `skep run` prints of a guest with one processor, which is started once more.
@@ -137,6 +192,36 @@ struct HostileRunTests {
     #expect(run.failure == nil && run.rounds == 64)
     #expect(run.end == "the guest wrote to 0x0000000080000123, where it has no memory")
     #expect(run.kind == "the guest wrote to … where it has no memory")
+  }
+
+  @Test("Of a guest with one processor whose time was over is said where it was")
+  func lost() {
+    let lost = "the guest has not ended in the time that it was given"
+    let end = "the guest wrote to 0x0000000080000123, where it has no memory"
+    let output = Self.alone.replacing(end, with: lost).replacing(
+      "RAX 0x0000000000000000", with: "RAX 0x0000000000000000\nRIP 0x0000000000001abc  RFL 0x0000000000000002")
+    let run = HostileRun(output: output, status: 0, processors: 1)
+    #expect(run.isLost && run.failure == nil)
+    #expect(run.end == "\(lost): on processor 0, which executes instructions, RIP 0x0000000000001abc")
+    #expect(run.kind == "\(lost): on processor … which executes instructions, RIP …")
+    #expect(!HostileRun(output: Self.alone, status: 0, processors: 1).isLost)
+    #expect(HostileRun(output: Self.late(ticks: 2650), status: 6, processors: 2).isLost)
+  }
+
+  @Test(
+    "Of many guests no more than a quarter may be lost",
+    arguments: [(13, 150, false), (12, 50, false), (13, 50, true), (13, 49, false), (50, 50, true)])
+  func manyLost(lost: Int, guests: Int, isFailure: Bool) {
+    var summary = Summary(processors: 1, model: "tigerlake")
+    for guest in 0..<guests {
+      let end = "the guest has not ended in the time that it was given"
+      let output =
+        guest < lost
+        ? Self.alone.replacing("the guest wrote to 0x0000000080000123, where it has no memory", with: end) : Self.alone
+      summary.add(HostileRun(output: output, status: 0, processors: 1))
+    }
+    #expect(summary.failures == 0)
+    #expect((summary.failure != nil) == isFailure)
   }
 
   @Test(

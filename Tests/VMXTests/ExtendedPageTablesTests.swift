@@ -211,6 +211,29 @@ private struct EPTFixture: ~Copyable {
     let pointer = fixture.tables.pointer.rawValue
     #expect(pointer & 0xFFF == (hasFlags ? 0x5E : 0x1E) && pointer & ~0xFFF == 0x10_0000)
   }
+
+  @Test("Every entry is found, with where it begins, its level, and no accessed and dirty flags")
+  func entries() throws {
+    var fixture = try EPTFixture(pages: 8)
+    try fixture.tables.map(0..<2 * Self.largePage, to: PhysicalAddress(0x4000_0000))
+    try fixture.tables.map(0xFEE0_0000..<0xFEE0_1000, to: PhysicalAddress(0x1000), permissions: [.read, .write])
+    let root = fixture.tables.pointer.rawValue & ~0xFFF
+    let pointer = try #require(fixture.memory.pointer(to: PhysicalAddress(root), byteCount: 4 * 4096))
+    // Flags of the root's first entry and of the first large page's, and an entry that leads out of the pool.
+    for (quadword, bits) in [(0, 1 << 8), (1024, 1 << 8 | 1 << 9), (511, 0x7F_FFFF_F007)] as [(Int, UInt64)] {
+      let entry = pointer.load(fromByteOffset: 8 * quadword, as: UInt64.self)
+      pointer.storeBytes(of: entry | bits, toByteOffset: 8 * quadword, as: UInt64.self)
+    }
+    var found: [[UInt64]] = []
+    fixture.tables.forEachEntry { found.append([$0, UInt64($1), $2]) }
+    let tables = (1...4).map { root + UInt64($0) << 12 | 7 }
+    #expect(
+      found == [
+        [0, 4, tables[0]], [0, 3, tables[1]], [0, 2, 0x4000_00B7], [Self.largePage, 2, 0x4020_00B7],
+        [0xC000_0000, 3, tables[2]], [0xFEE0_0000, 2, tables[3]], [0xFEE0_0000, 1, 0x1033],
+        [511 << 39, 4, 0x7F_FFFF_F007],
+      ])
+  }
 }
 
 @Suite struct PagePoolTests {

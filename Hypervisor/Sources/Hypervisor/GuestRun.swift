@@ -12,6 +12,8 @@ struct ProcessorMemory {
   let cpuid: PagePool.Page
   let vcpu: VCPUMemory
   let meter: UnsafeMutablePointer<Meter>?
+  /// `tableSum` when the tables had been made; nil before.
+  private var firstTableSum: PageSum?
 
   /// Takes the pages from `pool`; nil if it has too few.
   init?(from pool: inout PagePool, isMetered: Bool) {
@@ -27,6 +29,24 @@ struct ProcessorMemory {
     let meter = page.pointer.bindMemory(to: Meter.self, capacity: 1)
     meter.initialize(to: Meter())
     self.meter = meter
+  }
+
+  /// Takes the sum that the tables have to have at the end.
+  mutating func keepTableSum() { firstTableSum = tableSum }
+
+  /// Whether CPUID and the MSRs are for the guest what they were when the sum was taken.
+  var hasSameTables: Bool { firstTableSum == nil || firstTableSum == tableSum }
+
+  /// Of the CPUID table and the MSR bitmaps, but for what the mode of the local APIC changes: CPUID.01H:EDX.APIC, and the
+  /// bits of the MSRs 800H to 8FFH.
+  private var tableSum: PageSum {
+    var sum = PageSum()
+    for offset in stride(from: 0, to: PagePool.pageSize, by: 8) {
+      sum.add(cpuid.pointer.load(fromByteOffset: offset, as: UInt64.self) & ~(offset == 24 ? 1 << 41 : 0))
+      if offset & 0x7E0 == 0x100 { continue }
+      sum.add(vcpu.msrBitmaps.pointer.load(fromByteOffset: offset, as: UInt64.self))
+    }
+    return sum
   }
 }
 
@@ -106,14 +126,14 @@ struct GuestRun: ~Copyable {
   /// This processor does not run its guest any more.
   func leave() { left.add(1, ordering: .sequentiallyConsistent) }
 
-  /// Waits until the other processors have left the guest, but not longer than 100 ms.
-  func waitForOthers() {
+  /// Waits until the other processors have left the guest, but not longer than 100 ms; false if they have not.
+  func waitForOthers() -> Bool {
     let start = cvmx_rdtsc()
-    while left.load(ordering: .acquiring) < processorCount - 1,
-      cvmx_rdtsc() &- start < hostClock.timestampFrequency / 10
-    {
+    while left.load(ordering: .acquiring) < processorCount - 1 {
+      guard cvmx_rdtsc() &- start < hostClock.timestampFrequency / 10 else { return false }
       cvmx_pause()
     }
+    return true
   }
 
   /// Has processor `index`, which has left the guest, write its report; waits for it, but not longer than 3 s.
@@ -189,6 +209,7 @@ private func runProcessor<P: VMXProcessor>(
     msrs: MSRPolicy(
       physicalAddressWidth: cpuid.physicalAddressWidth, tscFrequency: guest.pointee.tscFrequency, hasLocalAPIC: true),
     xcr0: XCR0Policy(supported: cpuid.supportedXCR0))
+  if guest.pointee.memorySum != nil { guest.pointee.processors[index].keepTableSum() }
   if index == 0 {
     vcpu.start(guest.pointee.entry)
     if !guest.pointee.drill.isEmpty { prepareDrill(guest.pointee.drill) }

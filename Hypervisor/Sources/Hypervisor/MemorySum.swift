@@ -7,11 +7,12 @@ import VMX
 ///
 /// In it are the image's text, constants and data; the modules and the boot information; the stacks of processors that
 /// were not started; the IDT; the host's page tables, but for their accessed and dirty flags; the APIC-access page; the
-/// pages of the pool that no table was made of; the guard below the guest's memory; and all that is free.
+/// pages of the pool that no table was made of; the extended page tables, but for their accessed and dirty flags and the
+/// way to the local APIC, unless the guest's memory is mapped when it is touched; the guard below the guest's memory; and
+/// all that is free.
 ///
-/// Left out are the guest's own memory; the pages that VMCSs, extended page tables and the devices' state were made of,
-/// and eight more for tables that are made while the guest runs, or the whole pool if its memory is mapped when it is
-/// touched; the stacks of the processors that run, and the page under each stack, which is not mapped; the last pages of
+/// Left out are the guest's own memory; the pages that VMCSs and the devices' state were made of, and eight more for
+/// tables that are made while the guest runs, or the whole pool if its memory is mapped when it is touched; the stacks of the processors that run, and the page under each stack, which is not mapped; the last pages of
 /// the image, with the variables through which processors are started and ended; and what the firmware has kept.
 struct MemorySum {
   private let multiboot: Multiboot2
@@ -20,7 +21,10 @@ struct MemorySum {
   private let start: PageSum
 
   /// Takes the sum.
-  init(_ multiboot: Multiboot2, guest: Range<UInt64>, pool: PoolUse, processorCount: Int) {
+  init(
+    _ multiboot: Multiboot2, guest: Range<UInt64>, pool: PoolUse, tables: borrowing ExtendedPageTables,
+    processorCount: Int
+  ) {
     self.multiboot = multiboot
     self.pool = pool
     var changing = PageRanges()
@@ -32,13 +36,17 @@ struct MemorySum {
     }
     changing.append(address_of_processor_slots()..<address_of_image_end())
     self.changing = changing
-    start = Self.sum(multiboot, pool, changing)
+    start = Self.sum(multiboot, pool, tables, changing)
   }
 
   /// Whether the sum is still the same.
-  var isUnchanged: Bool { Self.sum(multiboot, pool, changing) == start }
+  func isUnchanged(_ tables: borrowing ExtendedPageTables) -> Bool {
+    Self.sum(multiboot, pool, tables, changing) == start
+  }
 
-  private static func sum(_ multiboot: Multiboot2, _ pool: PoolUse, _ changing: PageRanges) -> PageSum {
+  private static func sum(
+    _ multiboot: Multiboot2, _ pool: PoolUse, _ tables: borrowing ExtendedPageTables, _ changing: PageRanges
+  ) -> PageSum {
     var sum = PageSum()
     multiboot.forEachAvailableRange { range in
       sum.add(range.lowerBound..<min(range.upperBound, HostMemory.limit), without: changing, at: contents)
@@ -46,6 +54,13 @@ struct MemorySum {
     sum.add(pool.interruptDescriptorTable, at: contents)
     sum.add(pool.hostPageTables, ignoring: 1 << 5 | 1 << 6, at: contents)
     sum.add(pool.apicAccessPage, at: contents)
+    if pool.areTablesComplete {
+      tables.forEachEntry { address, level, entry in
+        if level < 4, address == LocalAPIC.usualAddress & ~0 << UInt64(12 + 9 * (level - 1)) { return }
+        sum.add(address | UInt64(level))
+        sum.add(entry)
+      }
+    }
     return sum
   }
 
@@ -64,7 +79,9 @@ struct PoolUse {
   let hostPageTables: Range<UInt64>
   var apicAccessPage: Range<UInt64> = 0..<0
   /// From here on no page changes.
-  var changingEnd: UInt64
+  private(set) var changingEnd: UInt64
+  /// Whether all of the guest's memory is in its extended page tables.
+  private(set) var areTablesComplete = false
 
   /// Looks at `pool`, whose pages are `pages` and of which nothing was made but the host's IDT and page tables.
   init(_ pool: borrowing PagePool, of pages: Range<UInt64>) {
@@ -74,8 +91,9 @@ struct PoolUse {
     changingEnd = pages.upperBound
   }
 
-  /// Takes note that `tables` has pages of the pool left, of which it will need only a few.
+  /// Takes note that `tables` has all of the guest's memory, and pages of the pool left, of which it will need only a few.
   mutating func leaveUnused(pagesOf tables: borrowing ExtendedPageTables) {
     changingEnd = pages.upperBound - UInt64(max(0, tables.remainingPages - 8)) << 12
+    areTablesComplete = true
   }
 }

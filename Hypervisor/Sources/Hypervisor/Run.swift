@@ -113,10 +113,11 @@ func finish<P: VMXProcessor>(
     leave(&processor, &vcpu, guest)
     standStill()
   }
+  let machine = guest.pointee.machine
+  let time = machine.pointee.clock.time(at: cvmx_rdtsc())
   let others = (0..<guest.pointee.processorCount).lazy.filter { [index = processor.index] in $0 != index }
   for index in others { HostProcessor(index: index).kick() }
-  guest.pointee.waitForOthers()
-  let machine = guest.pointee.machine
+  let haveOthersLeft = guest.pointee.waitForOthers()
   machine.pointee.lock.acquire()
   guest.pointee.console.flush(&machine.pointee, at: machine.pointee.clock.time(at: cvmx_rdtsc()))
   machine.pointee.lock.release()
@@ -138,7 +139,11 @@ func finish<P: VMXProcessor>(
     writeState(&processor, &vcpu)
     if isTimeLimit { for index in others { guest.pointee.letReport(index) } }
   }
-  checkMemory(guest)
+  if !haveOthersLeft {
+    var output = ReportPort(lineStart: "skep: note ")
+    output.write("a processor has not left the guest within 100 ms\n")
+  }
+  checkMemory(guest, at: time)
   if guest.pointee.isLastStart { endRun(stop.kind) }
   var output = ReportPort(lineStart: "skep: note ")
   output.write("the guest is started once more: ")
@@ -153,12 +158,22 @@ private func writeState<P: VMXProcessor>(_ processor: inout VirtualProcessor, _ 
   GuestReport.write(&vcpu, to: &output)
 }
 
-/// Ends the run as after a panic if memory has changed that the guest's run does not change.
-private func checkMemory(_ guest: UnsafeMutablePointer<GuestRun>) {
+/// Ends the run as after a panic if memory has changed that the guest's run, which ended at `time`, does not change.
+private func checkMemory(_ guest: UnsafeMutablePointer<GuestRun>, at time: MachineTime) {
   guard let sum = guest.pointee.memorySum else { return }
-  if sum.isUnchanged {
+  let machine = guest.pointee.machine
+  machine.pointee.lock.acquire()
+  var isUnchanged = sum.isUnchanged(machine.pointee.tables)
+  machine.pointee.lock.release()
+  for index in 0..<guest.pointee.processorCount where !guest.pointee.processors[index].hasSameTables {
+    isUnchanged = false
+  }
+  if isUnchanged {
     var output = ReportPort(lineStart: "skep: note ")
     output.write("memory outside the guest is unchanged\n")
+    output.write("the guest's time was ")
+    output.write(decimal: time / 1_000_000)
+    output.write(" ms\n")
   } else {
     var output = ReportPort(lineStart: "skep: panic ")
     output.write("memory outside the guest has changed while the guest ran\n")

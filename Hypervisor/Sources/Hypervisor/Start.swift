@@ -120,7 +120,7 @@ private func runGuest(
   // The sum of the first start is that of the second, too: what lies between changes nothing either.
   if options.checksMemory && memorySum == nil {
     use.apicAccessPage = apicAccessPage.address.rawValue..<apicAccessPage.address.rawValue + 0x1000
-    memorySum = MemorySum(multiboot, guest: guest, pool: use, processorCount: count)
+    memorySum = MemorySum(multiboot, guest: guest, pool: use, tables: tables, processorCount: count)
   }
   // The guest's time begins, when all is done that takes long.
   let start = cvmx_rdtsc()

@@ -25,13 +25,19 @@ public struct PageSum: Equatable, Sendable {
     }
   }
 
-  /// Each quadword is mixed into all bits above its own by the multiplication and into those below by the shift; a
-  /// multiplication alone would let two changes of bit 63 cancel out.
   private mutating func add(_ page: UnsafeRawPointer, ignoring ignored: UInt64) {
     for offset in stride(from: 0, to: 0x1000, by: 8) {
-      value = (value ^ page.load(fromByteOffset: offset, as: UInt64.self) & ~ignored) &* 0x9E37_79B9_7F4A_7C15
-      value ^= value >> 32
+      add(page.load(fromByteOffset: offset, as: UInt64.self) & ~ignored)
     }
+  }
+
+  /// Adds a quadword.
+  ///
+  /// It is mixed into all bits above its own by the multiplication and into those below by the shift; a multiplication
+  /// alone would let two changes of bit 63 cancel out.
+  public mutating func add(_ quadword: UInt64) {
+    value = (value ^ quadword) &* 0x9E37_79B9_7F4A_7C15
+    value ^= value >> 32
   }
 }
 
