@@ -29,7 +29,7 @@ import VMCS
       #expect(meter.pointee.vmreads == UInt64(trace.vmreads.count))
       #expect(meter.pointee.vmwrites == UInt64(trace.vmwrites.count))
       #expect(meter.pointee.exitCount == 6)
-      for (reason, count) in [(10, 2), (12, 1), (31, 1), (2, 1), (79, 1), (0, 0)] as [(Int, UInt64)] {
+      for (reason, count) in [(10, 2), (12, 1), (31, 1), (2, 1), (86, 1), (0, 0)] as [(Int, UInt64)] {
         #expect(meter.pointee.exits[reason] == count, "\(reason)")
       }
     }

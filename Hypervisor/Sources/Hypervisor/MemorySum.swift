@@ -12,8 +12,9 @@ import VMX
 /// all that is free.
 ///
 /// Left out are the guest's own memory; the pages that VMCSs and the devices' state were made of, and eight more for
-/// tables that are made while the guest runs, or the whole pool if its memory is mapped when it is touched; the stacks of the processors that run, and the page under each stack, which is not mapped; the last pages of
-/// the image, with the variables through which processors are started and ended; and what the firmware has kept.
+/// tables that are made while the guest runs, or the whole pool if its memory is mapped when it is touched; the stacks of
+/// the processors that run, and the page under each stack, which is not mapped; the last pages of the image, with the
+/// variables through which processors are started and ended; and what the firmware has kept.
 struct MemorySum {
   private let multiboot: Multiboot2
   private let pool: PoolUse
