@@ -29,11 +29,9 @@ extension LoadedVCPU {
     of task: NewTask, _ memory: SystemMemory<Memory>
   ) throws(MemoryFault) {
     let selectors = task.state.selectors
-    setSelectors(selectors)
-    let isVirtual8086 = vmcs[.guestRFLAGS].vm
-    if isVirtual8086 { loadVirtual8086Segments(selectors) } else { makeSegmentsUnusable(privilegeLevel: 3) }
+    setSelectors(of: task)
     try loadLDTR(task.state.ldt, memory)
-    if !isVirtual8086 {
+    if !vmcs[.guestRFLAGS].vm {
       let privilegeLevel = selectors[1] & 3
       try loadStackSegment(selectors[2], privilegeLevel: privilegeLevel, memory)
       setCodeSegment(privilegeLevel: privilegeLevel)
@@ -62,13 +60,17 @@ extension LoadedVCPU {
     vmcs[.guestRSP] = rsp & ~mask | offset
   }
 
-  private func setSelectors(_ selectors: InlineArray<6, UInt16>) {
+  /// Loads the selectors, before anything that can fault: RFLAGS.VM is the new task's already, and its segments have to be
+  /// of that mode.
+  mutating func setSelectors(of task: NewTask) {
+    let selectors = task.state.selectors
     vmcs[.guestESSelector] = SegmentSelector(rawValue: selectors[0])
     vmcs[.guestCSSelector] = SegmentSelector(rawValue: selectors[1])
     vmcs[.guestSSSelector] = SegmentSelector(rawValue: selectors[2])
     vmcs[.guestDSSelector] = SegmentSelector(rawValue: selectors[3])
     vmcs[.guestFSSelector] = SegmentSelector(rawValue: selectors[4])
     vmcs[.guestGSSelector] = SegmentSelector(rawValue: selectors[5])
+    if vmcs[.guestRFLAGS].vm { loadVirtual8086Segments(selectors) } else { makeSegmentsUnusable(privilegeLevel: 3) }
   }
 
   /// What virtual-8086 mode has: a base of 16 times the selector, 64 KBytes.

@@ -152,7 +152,7 @@ extension LoadedVCPU {
     return state
   }
 
-  /// Makes the new task the current one, but for its segments: from here on, faults are the new task's.
+  /// Makes the new task the current one, but for the descriptors of its segments: from here on, faults are the new task's.
   ///
   /// - Returns: whether CR3 has changed.
   private mutating func enter(_ task: NewTask) -> Bool {
@@ -170,6 +170,7 @@ extension LoadedVCPU {
     vmcs[.guestRFLAGS] = RFLAGS(rawValue: task.state.flags & Self.definedFlags | 2)
     endInterruptShadow()
     vmcs[.guestPendingDebugExceptions] = PendingDebugExceptions(rawValue: 0)
+    setSelectors(of: task)
     guard task.segment.is32Bit, vmcs[.guestCR0].pg, task.state.cr3 != vmcs[.guestCR3] else { return false }
     vmcs[.guestCR3] = task.state.cr3
     state.needsVPIDFlush = true

@@ -280,9 +280,14 @@ import VMCS
 
   @Test(
     "F11 CR3 comes from a 32-bit TSS if paging is on, with the PDPTEs, and drops translations",
-    arguments: [false, true], [false, true])
-  func cr3(isPAE: Bool, isLegal: Bool) throws {
+    arguments: [(false, true), (true, true), (true, false)], [false, true])
+  func cr3(tables: (isPAE: Bool, isLegal: Bool), isVirtual8086: Bool) throws {
+    let (isPAE, isLegal) = tables
     var task = try Fixture(source: .jmpInstruction)
+    if isVirtual8086 {
+      for index in 0..<6 { task.setSelector(index, 0x100 + UInt16(index)) }
+      task.set(1, 0x2_0202)
+    }
     task.exit[.guestCR0] = CR0(rawValue: 0x8000_0031)
     task.exit[.guestCR4] = CR4(rawValue: isPAE ? 0x2030 : 0x2010)
     task.exit[.guestCR3] = 0x8000
@@ -300,6 +305,7 @@ import VMCS
     let isFlushed = vcpu.state.needsVPIDFlush
     #expect(task.fixture.contents(.guestCR3) == 0x9000 && isFlushed)
     expectEvent(task, isFault ? 0x8000_0B0A : 0)
+    #expect(task.fixture.entryFailures() == [])
     if isPAE { #expect(task.fixture.contents(.guestPDPTE0) == (isLegal ? 0xA001 : 0)) }
   }
 
