@@ -32,8 +32,8 @@ let package = Package(
     .target(name: "CVMX"),
     .target(name: "VMCS", dependencies: ["CVMX"], swiftSettings: settings),
     .target(name: "VMEntryChecks", dependencies: ["VMCS"], swiftSettings: settings),
-    .target(name: "VMX", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
-    .target(name: "Machine", dependencies: ["VMX", "VMEntryChecks", "CVMX"], swiftSettings: settings),
+    .target(name: "VMX", dependencies: ["VMCS"], swiftSettings: settings),
+    .target(name: "Machine", dependencies: ["CVMX", "VMCS", "VMEntryChecks", "VMX"], swiftSettings: settings),
     .target(name: "ProcessorModel", dependencies: ["VMCS", "VMEntryChecks"], swiftSettings: settings),
     .target(name: "VMCSDump", dependencies: ["VMCS"], swiftSettings: settings),
     .target(

@@ -7,22 +7,13 @@ enum CPUIDFeature {
 
     static var sse3: Self { Self(rawValue: 1 << 0) }
     static var pclmulqdq: Self { Self(rawValue: 1 << 1) }
-    static var dtes64: Self { Self(rawValue: 1 << 2) }
     static var monitor: Self { Self(rawValue: 1 << 3) }
-    static var dsCPL: Self { Self(rawValue: 1 << 4) }
     static var vmx: Self { Self(rawValue: 1 << 5) }
     static var smx: Self { Self(rawValue: 1 << 6) }
-    static var eist: Self { Self(rawValue: 1 << 7) }
-    static var tm2: Self { Self(rawValue: 1 << 8) }
     static var ssse3: Self { Self(rawValue: 1 << 9) }
-    static var cnxtID: Self { Self(rawValue: 1 << 10) }
-    static var sdbg: Self { Self(rawValue: 1 << 11) }
     static var fma: Self { Self(rawValue: 1 << 12) }
     static var cmpxchg16b: Self { Self(rawValue: 1 << 13) }
-    static var xTPRUpdateControl: Self { Self(rawValue: 1 << 14) }
-    static var pdcm: Self { Self(rawValue: 1 << 15) }
     static var pcid: Self { Self(rawValue: 1 << 17) }
-    static var dca: Self { Self(rawValue: 1 << 18) }
     static var sse41: Self { Self(rawValue: 1 << 19) }
     static var sse42: Self { Self(rawValue: 1 << 20) }
     static var x2APIC: Self { Self(rawValue: 1 << 21) }
@@ -59,7 +50,6 @@ enum CPUIDFeature {
     static var cmov: Self { Self(rawValue: 1 << 15) }
     static var pat: Self { Self(rawValue: 1 << 16) }
     static var pse36: Self { Self(rawValue: 1 << 17) }
-    static var psn: Self { Self(rawValue: 1 << 18) }
     static var clfsh: Self { Self(rawValue: 1 << 19) }
     static var ds: Self { Self(rawValue: 1 << 21) }
     static var acpi: Self { Self(rawValue: 1 << 22) }
@@ -69,8 +59,6 @@ enum CPUIDFeature {
     static var sse2: Self { Self(rawValue: 1 << 26) }
     static var ss: Self { Self(rawValue: 1 << 27) }
     static var htt: Self { Self(rawValue: 1 << 28) }
-    static var tm: Self { Self(rawValue: 1 << 29) }
-    static var pbe: Self { Self(rawValue: 1 << 31) }
   }
 
   /// CPUID.(EAX=07H,ECX=0):EBX.
@@ -81,7 +69,6 @@ enum CPUIDFeature {
     static var tscADJUST: Self { Self(rawValue: 1 << 1) }
     static var sgx: Self { Self(rawValue: 1 << 2) }
     static var bmi1: Self { Self(rawValue: 1 << 3) }
-    static var hle: Self { Self(rawValue: 1 << 4) }
     static var avx2: Self { Self(rawValue: 1 << 5) }
     static var fdpExceptionOnly: Self { Self(rawValue: 1 << 6) }
     static var smep: Self { Self(rawValue: 1 << 7) }
@@ -89,10 +76,8 @@ enum CPUIDFeature {
     static var erms: Self { Self(rawValue: 1 << 9) }
     static var invpcid: Self { Self(rawValue: 1 << 10) }
     static var rtm: Self { Self(rawValue: 1 << 11) }
-    static var rdtM: Self { Self(rawValue: 1 << 12) }
     static var deprecatesFPUCSAndDS: Self { Self(rawValue: 1 << 13) }
     static var mpx: Self { Self(rawValue: 1 << 14) }
-    static var rdtA: Self { Self(rawValue: 1 << 15) }
     static var avx512f: Self { Self(rawValue: 1 << 16) }
     static var avx512dq: Self { Self(rawValue: 1 << 17) }
     static var rdseed: Self { Self(rawValue: 1 << 18) }
@@ -101,7 +86,6 @@ enum CPUIDFeature {
     static var avx512ifma: Self { Self(rawValue: 1 << 21) }
     static var clflushopt: Self { Self(rawValue: 1 << 23) }
     static var clwb: Self { Self(rawValue: 1 << 24) }
-    static var intelPT: Self { Self(rawValue: 1 << 25) }
     static var avx512pf: Self { Self(rawValue: 1 << 26) }
     static var avx512er: Self { Self(rawValue: 1 << 27) }
     static var avx512cd: Self { Self(rawValue: 1 << 28) }
@@ -118,26 +102,19 @@ enum CPUIDFeature {
     static var avx512vbmi: Self { Self(rawValue: 1 << 1) }
     static var umip: Self { Self(rawValue: 1 << 2) }
     static var pku: Self { Self(rawValue: 1 << 3) }
-    static var ospke: Self { Self(rawValue: 1 << 4) }
-    static var waitpkg: Self { Self(rawValue: 1 << 5) }
     static var avx512vbmi2: Self { Self(rawValue: 1 << 6) }
-    static var cetSS: Self { Self(rawValue: 1 << 7) }
     static var gfni: Self { Self(rawValue: 1 << 8) }
     static var vaes: Self { Self(rawValue: 1 << 9) }
     static var vpclmulqdq: Self { Self(rawValue: 1 << 10) }
     static var avx512vnni: Self { Self(rawValue: 1 << 11) }
     static var avx512bitalg: Self { Self(rawValue: 1 << 12) }
-    static var tmeEN: Self { Self(rawValue: 1 << 13) }
     static var avx512vpopcntdq: Self { Self(rawValue: 1 << 14) }
     static var la57: Self { Self(rawValue: 1 << 16) }
     static var rdpid: Self { Self(rawValue: 1 << 22) }
     static var kl: Self { Self(rawValue: 1 << 23) }
-    static var busLockDetect: Self { Self(rawValue: 1 << 24) }
     static var cldemote: Self { Self(rawValue: 1 << 25) }
     static var movdiri: Self { Self(rawValue: 1 << 27) }
     static var movdir64b: Self { Self(rawValue: 1 << 28) }
-    static var enqcmd: Self { Self(rawValue: 1 << 29) }
-    static var sgxLC: Self { Self(rawValue: 1 << 30) }
     static var pks: Self { Self(rawValue: 1 << 31) }
   }
 
@@ -150,23 +127,11 @@ enum CPUIDFeature {
     static var fsrm: Self { Self(rawValue: 1 << 4) }
     static var uintr: Self { Self(rawValue: 1 << 5) }
     static var avx512vp2intersect: Self { Self(rawValue: 1 << 8) }
-    static var srbdsCTRL: Self { Self(rawValue: 1 << 9) }
-    static var mdCLEAR: Self { Self(rawValue: 1 << 10) }
-    static var rtmAlwaysAbort: Self { Self(rawValue: 1 << 11) }
-    static var rtmForceAbort: Self { Self(rawValue: 1 << 13) }
     static var serialize: Self { Self(rawValue: 1 << 14) }
     static var hybrid: Self { Self(rawValue: 1 << 15) }
-    static var tsxldtrk: Self { Self(rawValue: 1 << 16) }
     static var pconfig: Self { Self(rawValue: 1 << 18) }
-    static var architecturalLBRs: Self { Self(rawValue: 1 << 19) }
-    static var cetIBT: Self { Self(rawValue: 1 << 20) }
-    static var amxBF16: Self { Self(rawValue: 1 << 22) }
     static var avx512fp16: Self { Self(rawValue: 1 << 23) }
-    static var amxTILE: Self { Self(rawValue: 1 << 24) }
-    static var amxINT8: Self { Self(rawValue: 1 << 25) }
-    static var ibrsAndIBPB: Self { Self(rawValue: 1 << 26) }
     static var stibp: Self { Self(rawValue: 1 << 27) }
-    static var l1dFlush: Self { Self(rawValue: 1 << 28) }
     static var ia32ARCHCAPABILITIES: Self { Self(rawValue: 1 << 29) }
     static var ia32CORECAPABILITIES: Self { Self(rawValue: 1 << 30) }
     static var ssbd: Self { Self(rawValue: 1 << 31) }
@@ -193,10 +158,8 @@ enum CPUIDFeature {
     let rawValue: UInt32
 
     static var xsaveopt: Self { Self(rawValue: 1 << 0) }
-    static var xsavec: Self { Self(rawValue: 1 << 1) }
     static var xgetbvWithECX1: Self { Self(rawValue: 1 << 2) }
     static var xsaves: Self { Self(rawValue: 1 << 3) }
-    static var xfd: Self { Self(rawValue: 1 << 4) }
   }
 
   /// CPUID.80000001H:ECX.

@@ -67,14 +67,6 @@ extension LoadedVCPU {
     if numbers != 0 { addPendingDebugExceptions(numbers | Self.enabledBreakpoint) }
   }
 
-  /// `advance(by:)` after an instruction that has accessed memory.
-  ///
-  /// RFLAGS.RF, which the exits of such accesses save as 1 (SDM, "Saving RIP, RSP, RFLAGS, and SSP"), ends with it.
-  public mutating func advance(pastMemoryAccessBy length: UInt32) {
-    if hasBreakpoints { clearResumeFlag() }
-    advance(by: length)
-  }
-
   // MARK: Repetition
 
   /// Ends one iteration of a repeated string instruction that goes on: whether a debug exception is pending that comes

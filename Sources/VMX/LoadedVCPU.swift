@@ -69,24 +69,15 @@ public struct LoadedVCPU<P: VMXProcessor>: ~Copyable {
   ///
   /// Four VMREADs and one VMWRITE.
   @inlinable @inline(__always)
-  public mutating func advance() {
-    let (tf, rf): (UInt64, UInt64) = (1 << 8, 1 << 16)
-    advance(by: vmcs[.vmExitInstructionLength], endingWith: tf | rf)
-  }
+  public mutating func advance() { advance(by: vmcs[.vmExitInstructionLength]) }
 
-  /// The same but for RFLAGS.RF, where the exit does not say how many bytes the instruction has.
+  /// The same past an instruction of `length` bytes, where the exit does not say how many it has.
   @inlinable @inline(__always)
   public mutating func advance(by length: UInt32) {
-    let tf: UInt64 = 1 << 8
-    advance(by: length, endingWith: tf)
-  }
-
-  /// Moves RIP, and ends what is to end if the guest has any of those flags.
-  @inlinable @inline(__always)
-  mutating func advance(by length: UInt32, endingWith flags: UInt64) {
     moveRIP(by: length)
     let interruptibility = vmcs[.guestInterruptibilityState].rawValue
-    if UInt64(interruptibility) & 3 | vmcs[.guestRFLAGS].rawValue & flags != 0 { endInstruction(interruptibility) }
+    let (tf, rf): (UInt64, UInt64) = (1 << 8, 1 << 16)
+    if UInt64(interruptibility) & 3 | vmcs[.guestRFLAGS].rawValue & (tf | rf) != 0 { endInstruction(interruptibility) }
   }
 
   /// `advance()` after CPUID, in three VMREADs: blocking by STI and by MOV SS ends when an event is to be delivered.

@@ -185,8 +185,7 @@ private struct Processor: ~Copyable {
     case 4:
       usesVirtualInterruptDelivery = value & 1 != 0
       apic.setVirtualInterruptDelivery(usesVirtualInterruptDelivery)
-    case 5: precondition(apic.writeCR8(value) == (value <= 15))
-    case 6:
+    case 5, 6:
       page.storeBytes(of: UInt32(value & 0xFF), toByteOffset: LocalAPICRegister.taskPriority, as: UInt32.self)
       apic.synchronizeTaskPriority()
     default: apic.accept(vector: UInt8(truncatingIfNeeded: value), isLevelTriggered: value & 0x100 != 0)

@@ -176,7 +176,6 @@ extension Clock146818 {
     clock[0x0c, at: 0] = 0xff
     #expect(clock.bytes([0x0c, 0x0d], at: 0) == [0, 0x80])
     clock.write(port: 0x70, value: 0x8d, at: 0)
-    #expect(clock.masksNMI == true)
     #expect(clock.read(port: 0x71, at: 0) == 0x80)
     #expect(clock.read(port: 0x70, at: 0) == 0xff)
   }

@@ -76,9 +76,6 @@ public struct Clock146818: ~Copyable {
   /// When IRQ 8 rises next; `MachineTime.max` if it does not, or only after register C has been read.
   public private(set) var nextDeadline = MachineTime.max
 
-  /// Whether the guest has masked NMIs, bit 7 of port 0x70.
-  public private(set) var masksNMI = false
-
   /// Whether the byte that port 0x71 shows needs no ``advance(to:)`` to `time`: register C collects what has happened, the
   /// others change with the second.
   @inline(__always)
@@ -105,11 +102,12 @@ public struct Clock146818: ~Copyable {
     }
   }
 
-  /// Writes port 0x70, the index and the NMI mask, or 0x71.
+  /// Writes port 0x70, the index, or 0x71.
+  ///
+  /// Bit 7 of port 0x70 masks the NMIs of a PC's chipset; this machine's has none.
   public mutating func write(port: UInt16, value: UInt8, at time: MachineTime) {
     guard port & 1 != 0 else {
       index = value & 0x7f
-      masksNMI = value & 0x80 != 0
       return
     }
     let selected = Int(index & 0x7f)

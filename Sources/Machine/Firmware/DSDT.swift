@@ -7,13 +7,6 @@ extension ACPITables {
         for processor in 0..<platform.processorCount { bus.amlProcessor(UInt8(processor)) }
       }
       appendInterruptAndTimeDevices(to: &bus, platform)
-      if platform.hasKeyboardController {
-        bus.amlDevice("KBD_", "PNP0303") {
-          $0.ioPorts(0x60, count: 1)
-          $0.ioPorts(0x64, count: 1)
-          $0.irq(1)
-        }
-      }
       bus.amlDevice("COM1", "PNP0501") {
         $0.ioPorts(0x3F8, count: 8)
         $0.irq(4)

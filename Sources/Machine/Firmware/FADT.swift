@@ -1,10 +1,8 @@
 extension ACPITables {
   /// The bits that may be 1 here in IAPC_BOOT_ARCH and Flags (ACPI Specification, "Fixed ACPI Description Table (FADT)").
-  ///
   private enum FADTFlag {
     // IAPC_BOOT_ARCH
     static var legacyDevices: UInt16 { 1 << 0 }
-    static var keyboardController: UInt16 { 1 << 1 }
     static var vgaNotPresent: UInt16 { 1 << 2 }
     // Flags
     static var wbinvd: UInt32 { 1 << 0 }
@@ -42,9 +40,8 @@ extension ACPITables {
     fadt.append(1001 as UInt16)  // P_LVL3_LAT: above 1000, no C3
     fadt.pad(to: 108)
     fadt.append(0x32 as UInt8)  // CENTURY: its index in CMOS RAM
-    fadt.append(
-      FADTFlag.legacyDevices | FADTFlag.vgaNotPresent
-        | (platform.hasKeyboardController ? FADTFlag.keyboardController : 0))  // IAPC_BOOT_ARCH
+    // IAPC_BOOT_ARCH: no 8042, since that of the machine has no keyboard.
+    fadt.append(FADTFlag.legacyDevices | FADTFlag.vgaNotPresent)
     fadt.pad(to: 112)
     fadt.append(
       FADTFlag.wbinvd | FADTFlag.processorC1 | FADTFlag.noFixedPowerButton | FADTFlag.noFixedSleepButton

@@ -25,10 +25,8 @@ public struct GuestPlatform: Sendable {
   public var hasHPET = false
   /// Whether there is an ``ACPIPowerManagementTimer``.
   public var hasPowerManagementTimer = false
-  /// Whether there is an 8042 keyboard controller with a keyboard.
-  public var hasKeyboardController = false
 
-  /// Describes a machine with the devices of a PC/AT but no keyboard controller.
+  /// Describes a machine with the devices of a PC/AT but no keyboard.
   ///
   /// - Parameter processorCount: The number of processors; what is outside of 1 to ``processorLimit`` is taken as the
   ///   nearest of them.

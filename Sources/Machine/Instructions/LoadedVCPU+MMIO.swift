@@ -103,7 +103,7 @@ extension LoadedVCPU {
   ) throws(MemoryFault) {
     let segment = GuestSegment(rawValue: Int32(number)) ?? .ds
     try loadSegment(segment, selector, translation, in: memory)
-    advance(pastMemoryAccessBy: UInt32(truncatingIfNeeded: length))
+    advance(by: UInt32(truncatingIfNeeded: length))
     if segment == .ss { blockByMOVSS() }
   }
 }
@@ -153,7 +153,7 @@ struct MMIOExecution {
         elements += 1
       }
     }
-    vcpu.advance(pastMemoryAccessBy: UInt32(truncatingIfNeeded: instruction.length))
+    vcpu.advance(by: UInt32(truncatingIfNeeded: instruction.length))
     if instruction.operation == .movToSegment && segmentRegister == .ss { vcpu.blockByMOVSS() }
   }
 

@@ -96,21 +96,6 @@ extension LocalAPIC {
     return isHeldByService || waiting > taskPriority &>> 4 ? 0 : waiting
   }
 
-  /// CR8: the class of the task priority, 0 to 15.
-  @inlinable
-  public var cr8: UInt64 { UInt64(page.load(fromByteOffset: LocalAPICRegister.taskPriority, as: UInt8.self) &>> 4) }
-
-  /// MOV to CR8.
-  ///
-  /// - Returns: false, and nothing has changed, if a reserved bit is 1, which causes #GP(0).
-  @inlinable
-  public mutating func writeCR8(_ value: UInt64) -> Bool {
-    guard value <= 15 else { return false }
-    store(LocalAPICRegister.taskPriority, UInt32(truncatingIfNeeded: value) &<< 4)
-    updatePriority()
-    return true
-  }
-
   /// Computes PPR, and from it whether an interrupt is deliverable (SDM, "Task and Processor Priorities").
   @inlinable @inline(__always)
   mutating func updatePriority() {

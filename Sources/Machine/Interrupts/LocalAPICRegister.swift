@@ -35,8 +35,6 @@ public enum LocalAPICRegister {
   @inlinable public static var timer: Int { 0x320 }
   /// LVT Thermal Sensor Register.
   @inlinable public static var thermalSensor: Int { 0x330 }
-  /// LVT Performance Monitoring Counters Register.
-  @inlinable public static var performanceMonitoring: Int { 0x340 }
   /// LVT LINT0 Register.
   @inlinable public static var lint0: Int { 0x350 }
   /// LVT LINT1 Register.

@@ -67,7 +67,7 @@ private struct ReferenceLocalAPIC {
           #expect(apic.writeRegister(LocalAPICRegister.taskPriority, UInt64(reference.tpr)) == .none)
         case 14:
           reference.tpr = vector & 0x30
-          #expect(apic.writeCR8(UInt64(reference.tpr >> 4)) == true)
+          #expect(apic.writeRegister(LocalAPICRegister.taskPriority, UInt64(reference.tpr)) == .none)
         default:
           reference.isEnabled = random.chance(80)
           reference.suppressesBroadcast = bit
@@ -77,7 +77,7 @@ private struct ReferenceLocalAPIC {
         }
         #expect(apic.hasDeliverableInterrupt == (reference.deliverable != nil), "step \(step)")
         #expect(apic.readRegister(LocalAPICRegister.processorPriority) == UInt64(reference.ppr), "step \(step)")
-        #expect(apic.cr8 == UInt64(reference.tpr >> 4))
+        #expect(apic.readRegister(LocalAPICRegister.taskPriority) == UInt64(reference.tpr))
         #expect(apic.requestingVirtualInterrupt == reference.requests.max() ?? 0)
         #expect(apic.servicingVirtualInterrupt == reference.services.max() ?? 0)
         if step % 64 == 0 {
@@ -122,14 +122,14 @@ private struct ReferenceLocalAPIC {
             #expect(apic.acknowledge() == inService)
           }
           apic.accept(vector: request, isLevelTriggered: false)
-          _ = apic.writeCR8(UInt64(tpr >> 4))
+          apic.writeRegister(LocalAPICRegister.taskPriority, UInt64(tpr))
           let threshold = apic.taskPriorityThreshold
           let wakes = !apic.hasDeliverableInterrupt && request >> 4 > inService >> 4
           #expect(threshold == (wakes ? request >> 4 : 0))
           guard threshold > 0 else { return }
-          _ = apic.writeCR8(UInt64(threshold))
+          apic.writeRegister(LocalAPICRegister.taskPriority, UInt64(threshold) << 4)
           #expect(apic.hasDeliverableInterrupt == false)
-          _ = apic.writeCR8(UInt64(threshold - 1))
+          apic.writeRegister(LocalAPICRegister.taskPriority, UInt64(threshold - 1) << 4)
           #expect(apic.hasDeliverableInterrupt == true)
         }
       }
@@ -146,17 +146,6 @@ private struct ReferenceLocalAPIC {
       page.storeBytes(of: 0x4F, toByteOffset: LocalAPICRegister.taskPriority, as: UInt32.self)
       #expect(apic.read(offset: LocalAPICRegister.processorPriority, at: 0) == 0x4F)
       #expect(apic.hasDeliverableInterrupt == true)
-    }
-  }
-
-  @Test func `CR8 above 15 is refused`() {
-    withLocalAPIC { apic, _ in
-      apic.enable()
-      #expect(apic.writeCR8(9) == true)
-      for value in [16, 0x90, 1 << 32, UInt64.max] {
-        #expect(apic.writeCR8(value) == false)
-        #expect(apic.cr8 == 9)
-      }
     }
   }
 
