@@ -36,8 +36,8 @@ extension VirtualProcessor {
     case .apicWrite(let offset):
       return finish(localAPIC.completeWrite(offset: Int(offset), at: vcpu.timestampCounter), &vcpu)
     case .unknown(let reason): return .stopped(.unknownExit(reason))
-    case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt,
-      .preemptionTimerExpired:
+    case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow,
+      .monitorTrapFlag, .hlt, .preemptionTimerExpired:
       break
     }
     return nil

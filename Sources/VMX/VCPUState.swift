@@ -44,6 +44,12 @@ public struct VCPUSettings: Sendable {
     self.vpid = vpid
     self.tscOffset = tscOffset
   }
+
+  /// Whether the processor has "monitor trap flag".
+  var hasMonitorTrapFlag: Bool {
+    PrimaryProcessorBasedVMExecutionControls(rawValue: capabilities.settings.primary.allowed1)
+      .contains(.monitorTrapFlag)
+  }
 }
 
 /// The part of a vCPU that is the same whether its VMCS is loaded or not.
@@ -110,7 +116,9 @@ struct VCPUState<P: VMXProcessor> {
   }
 
   /// The controls that make the guest exit as soon as it can take an event.
-  static var windows: PrimaryProcessorBasedVMExecutionControls { [.interruptWindowExiting, .nmiWindowExiting] }
+  static var windows: PrimaryProcessorBasedVMExecutionControls {
+    [.interruptWindowExiting, .nmiWindowExiting, .monitorTrapFlag]
+  }
 
   /// The exceptions that make the guest exit: machine checks are the host's, and the delivery of a debug exception or an
   /// alignment check can cause the next, without end and without an instruction between (CVE-2015-8104, CVE-2015-5307).

@@ -31,7 +31,7 @@ import VMX
     var back: [UInt64] { self == .x2APIC ? [0xFEE0_0100, 0xFEE0_0900] : [0xFEE0_0900] }
   }
 
-  /// Lets the guest execute WRMSR; the processors that it then has to be entered no more without an exit.
+  /// Lets the guest execute WRMSR; the processors that have to exit then.
   private func kicks(_ value: UInt64, in device: DeviceGuest) -> ProcessorSet {
     _ = device.guest.run(setBase(value))
     return device.guest.virtualProcessor.takeKicks().exits
@@ -48,7 +48,7 @@ import VMX
     device.guest.processor.trace.accesses.count { if case .invept = $0 { true } else { false } }
   }
 
-  @Test("F11 is mapped while all processors are at the usual address, and unmapped on all before", arguments: Way.allCases)
+  @Test("F11 is mapped while all processors are at the usual address, and not before", arguments: Way.allCases)
   func oneProcessor(way: Way) throws {
     let device = try DeviceGuest(options: [.useTPRShadow, .virtualizeAPICAccesses], processorCount: 2)
     #expect(isMappedByAccess(in: device))

@@ -26,7 +26,7 @@ enum Disposition: Equatable, Sendable {
   init(_ number: UInt16) {
     switch number {
     case 1: self = .asks
-    case 7, 8: self = .resumes
+    case 7, 8, 37: self = .resumes
     case 10, 13, 31, 32, 54: self = .advances
     case 12: self = .stops("halted its processor with RFLAGS.IF = 0")
     case 28, 30, 55: self = .advances

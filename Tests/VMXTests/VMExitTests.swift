@@ -30,6 +30,7 @@ struct ExpectedExit {
     case 3: self.init(.initSignal)
     case 7: self.init(.interruptWindow)
     case 8: self.init(.nmiWindow)
+    case 37: self.init(.monitorTrapFlag)
     case 9: self.init(.taskSwitch(.init(rawValue: Self.qualification)), [qualification])
     case 10: self.init(.cpuid)
     case 11: self.init(.undefinedInstruction)  // GETSEC
