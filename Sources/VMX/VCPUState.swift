@@ -128,6 +128,8 @@ struct VCPUState<P: VMXProcessor> {
     vmcs[.msrBitmapsAddress] = msrBitmaps.address
     vmcs[.tscOffset] = settings.tscOffset
     vmcs[.eptPointer] = settings.eptPointer
+    if controls.secondary.contains(.enableENCLSExiting) { vmcs[.enclsExitingBitmap] = ~0 }
+    if controls.secondary.contains(.enableENCLVExiting) { vmcs[.enclvExitingBitmap] = ~0 }
     vmcs[.exceptionBitmap] = Self.exceptions
     vmcs[.pageFaultErrorCodeMask] = PageFaultErrorCode(rawValue: 0)
     vmcs[.pageFaultErrorCodeMatch] = PageFaultErrorCode(rawValue: 0)
