@@ -56,6 +56,8 @@ struct VCPUState<P: VMXProcessor> {
   let virtualAPICAddress: PhysicalAddress
   @usableFromInline let hostNMI: HostNMIFlag
   @usableFromInline let settings: VCPUSettings
+  /// The initial APIC ID of the processor whose state VM exits load.
+  let hostAPICID: UInt8
 
   /// The one software shadow of each control word that changes while the guest runs, and of the fields that would be
   /// written often with what they hold already.
@@ -90,9 +92,10 @@ struct VCPUState<P: VMXProcessor> {
   /// Whether linear translations tagged with the VPID may be stale.
   @usableFromInline var needsVPIDFlush = true
 
-  init(memory: VCPUMemory, settings: VCPUSettings, on processor: P) {
+  init(memory: VCPUMemory, settings: VCPUSettings, host: HostState, on processor: P) {
     self.processor = processor
     self.settings = settings
+    hostAPICID = host.initialAPICID
     registers = memory.registers.pointer.bindMemory(to: GuestRegisters.self, capacity: 1)
     registers.initialize(to: GuestRegisters())
     // The processor's signature.
