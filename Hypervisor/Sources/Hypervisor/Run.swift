@@ -144,7 +144,14 @@ func finish<P: VMXProcessor>(
     output.write("a processor has not left the guest within 100 ms\n")
   }
   checkMemory(guest, at: time)
-  if guest.pointee.isLastStart { endRun(stop.kind) }
+  if guest.pointee.isLastStart {
+    if case .reset = stop {
+      var output = ReportPort(lineStart: "skep: note ")
+      stop.write(to: &output)
+      output.write("\n")
+    }
+    endRun(stop.kind)
+  }
   var output = ReportPort(lineStart: "skep: note ")
   output.write("the guest is started once more: ")
   stop.write(to: &output)
