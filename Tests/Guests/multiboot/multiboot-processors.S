@@ -1,6 +1,7 @@
 // A Multiboot 1 kernel that uses local APICs as test kernels for QEMU do: it starts all other processors by broadcasts,
 // compares what fw_cfg, Multiboot and the MP table say, turns its local APIC off and on, and sends interrupts of every
-// kind, first in xAPIC and then in x2APIC mode. Leaves by isa-debug-exit: with 0x10, or with a number for what failed.
+// kind, first in xAPIC and then in x2APIC mode, from which it turns it off once more. Leaves by isa-debug-exit: with 0x10,
+// or with a number for what failed.
 #include "print.inc"
   .set CPUS, 8
   .set TRAMPOLINE, 0x8000
@@ -23,10 +24,11 @@
   .set TIMER, 0x3C
   .set DISABLED, 0x3D
   .set NMI, 0x3E                // counted there
+  .set LAST_SELF, 0x3F
   .set FIRST, 0x30
   .set KINDS, 16
 
-  .set failure, 0x20
+  .set failure, 0x11
 
 // The zero flag is 1; otherwise the kernel leaves by the number of this check.
 .macro EXPECT name:vararg
@@ -286,6 +288,20 @@ entry:
   WRITE_MSR 0x830, $0xC4000 + X2APIC_OTHERS
   OTHERS_TAKE X2APIC_OTHERS, "no IPI came in x2APIC mode by all but self"
 
+  // From x2APIC mode off, and back into xAPIC mode.
+  WRITE_MSR 0x1B, $0xFEE00100
+  IS 0x30, -1, "a local APIC that is off is in memory, after x2APIC mode"
+  WRITE_MSR 0x1B, $0xFEE00900
+  IS 0x20, 0, "the ID after x2APIC mode"
+  IS 0x30, 0x01050014, "the version after x2APIC mode"
+  IS 0xD0, 0, "LDR after x2APIC mode"
+  IS 0xF0, 0xFF, "SVR after x2APIC mode"
+  IS 0x300, 0, "ICR after x2APIC mode"
+  movl $0x1FF, APIC + 0xF0
+  xor %ebx, %ebx
+  SEND 0x40000 + LAST_SELF
+  AWAIT LAST_SELF, %ebx, 1, "no self-IPI came after x2APIC mode"
+
   // What came, came to whom it was for, and as often as it was sent.
   call dawdle
   mov counts + 4 * (TIMER - FIRST), %eax
@@ -307,9 +323,6 @@ entry:
   xor %eax, %eax
   repe scasl
   EXPECT "a processor that does not exist has had interrupts"
-  .if failure > EXCEPTION
-  .error "a check has an exception's number"
-  .endif
 
   mov $pass_text, %esi
   mov $0x10, %edi
@@ -568,7 +581,7 @@ idt_register:
   .balign 4
 // In the order of the vectors; the timer's is put in.
 counts_of_first:
-  .long 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0
+  .long 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1
 counts_of_others:
   .long 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 3, 0
 pass_text: .asciz "PASS\n"
@@ -583,3 +596,7 @@ information: .skip 4
 processors: .skip 4
 memory: .skip 4
 online: .skip 4
+
+  .if failure > EXCEPTION
+  .error "a check has an exception's number"
+  .endif
