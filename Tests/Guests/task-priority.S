@@ -128,6 +128,16 @@ priorities:
   jns 1b
   PRIORITY 0
 
+  // What the host delivers is held back as well.
+  movl $0, taken(%rip)
+  PRIORITY 0x40
+  SEND_TO_FIRST 0x40
+  call dawdle
+  mov taken(%rip), %ebx
+  TAKEN 0, "40H came from the host with task priority 40H"
+  PRIORITY 0x30
+  TAKEN 1, "40H did not come from the host with task priority 30H"
+
   // A class of its own waits for CR8 to be below, though another has just come.
   movl $0, taken(%rip)
   PRIORITY 0x30
@@ -185,7 +195,7 @@ nested_31:
   VECTORS_ARE REQUESTED, 0x31, 0, "31H: IRR"
   IS PROCESSOR_PRIORITY, 0x30, "31H: PPR"
   SEND_TO_SELF 0x2F
-  SEND_TO_SELF 0x3F
+  SEND_TO_FIRST 0x3F
   SEND_TO_SELF 0x40
   call dawdle
   VECTORS_ARE REQUESTED, 0x31, 0x80008000, "31H: IRR lacks 2FH or 3FH"
@@ -228,6 +238,8 @@ nested_40:
   VECTORS_ARE REQUESTED, 0x31, 0x80008000, "40H: IRR"
   VECTORS_ARE REQUESTED, 0x40, 0, "40H: IRR has 40H"
   IS PROCESSOR_PRIORITY, 0x40, "40H: PPR"
+  SEND_TO_FIRST 0x2F            // which waits already
+  IS PROCESSOR_PRIORITY, 0x40, "40H: PPR after an IPI"
   WRITE END_OF_INTERRUPT, 0
   VECTORS_ARE IN_SERVICE, 0x31, 1 << 17, "40H, after its EOI: ISR lacks 31H or has others"
   VECTORS_ARE IN_SERVICE, 0x40, 0, "40H, after its EOI: ISR"
