@@ -304,6 +304,12 @@ struct HostileRunTests {
     let command = try Hostile.parse(["--cpus", "2", "--rounds", "300", "--cpu-model", "tigerlake"])
     #expect(command.again(seed: 77) == "make hostile TIME=1 SEED=77 CPUS=2 CPU_MODEL=tigerlake ROUNDS=300")
     #expect(try Hostile.parse([]).again(seed: 1) == "make hostile TIME=1 SEED=1 CPUS=1 CPU_MODEL=corei7_skylake_x")
+    let less = try Hostile.parse(["--without", "use-tpr-shadow", "--without", "virtualize-apic-accesses"])
+    #expect(
+      less.again(seed: 1) == "make hostile TIME=1 SEED=1 CPUS=1 CPU_MODEL=corei7_skylake_x "
+        + "WITHOUT=\"use-tpr-shadow virtualize-apic-accesses\"")
+    #expect(
+      less.arguments(seed: 1).suffix(4) == ["--without", "use-tpr-shadow", "--without", "virtualize-apic-accesses"])
   }
 
   /// A clock that is set by hand.
