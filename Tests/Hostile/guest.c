@@ -13,9 +13,11 @@ table golden, victim;
 uint64_t gdt[64] __attribute__((aligned(4096)));
 volatile uint32_t ap_ticks;
 bool two_processors;
-uint64_t round_number;
+uint64_t round_number, rounds = 2000;
+uint32_t part_end;
+bool ends_by_port;
 
-static uint64_t seed, rounds = 2000;
+static uint64_t seed;
 static bool stays, is_again;
 // The tables of the second processor stay as they are.
 table calm;
@@ -408,6 +410,9 @@ _Noreturn void start(const uint8_t *parameters) {
   two_processors = number(line, "cpus=", 1) > 1;
   stays = number(line, "stay=", 0);
   is_again = number(line, "again=", 0);
+  hp.position = (uint32_t)(seed % PORT_PARTS) * PORT_PART;
+  part_end = hp.position + PORT_PART;
+  ends_by_port = seed / PORT_PARTS % 2 != seed % 2;
   if (!is_again) say("seed ", seed);
   set_segments();
   set_tables();
