@@ -665,7 +665,7 @@ static void play_tasks(void) {
 void play_round(void) {
   if (!is_part_done && hp.position < part_end) enter_ports(sweep);
   is_part_done = true;
-  if (one_in(1000) || (ends_by_port && round_number + 4 > rounds)) enter_ports(write_ends);
+  if (one_in(4000) || (ends_by_port && round_number + 4 > rounds)) enter_ports(write_ends);
 #ifdef TRACE
   uint64_t kind = below(12);
   say("kind ", kind);
