@@ -190,14 +190,16 @@ differential: packages probe ## Hold the checks against Bochs: SEED=… COUNT=�
 	@$(SWIFT) build -c release --product differential
 	@.build/release/differential --seed $(SEED) --count $(COUNT) --models $(MODELS) --confirmations
 
-# Guests one after the other, from successive seeds: make hostile TIME=3600 SEED=7 CPUS=2
+# Guests one after the other, from successive seeds: make hostile TIME=3600 SEED=7 CPUS=2 WITHOUT=use-tpr-shadow
 TIME ?= 600
 ROUNDS ?= 2000
+WITHOUT ?=
 
 .PHONY: hostile
-hostile: packages build image test-guests ## Run guests that mean harm: TIME=seconds SEED=… CPUS=1 or 2
+hostile: packages build image test-guests ## Run guests that mean harm: TIME=seconds SEED=… CPUS=1 or 2 WITHOUT=controls
 	@$(SWIFT) build --product hostile 2>&1 | cat
-	@.build/debug/hostile --time $(TIME) --seed $(SEED) --cpus $(CPUS) --cpu-model $(CPU_MODEL) --rounds $(ROUNDS)
+	@.build/debug/hostile --time $(TIME) --seed $(SEED) --cpus $(CPUS) --cpu-model $(CPU_MODEL) --rounds $(ROUNDS) \
+	  $(addprefix --without ,$(WITHOUT))
 
 # Only every n-th mutant: make mutate STEP=10
 STEP ?= 1
