@@ -47,7 +47,7 @@ struct HypervisorTests {
     #expect(status == 0, "\(output.suffix(4000))")
     #expect(output.contains("The guest reset itself"))
     // The reset register of the FADT, which Linux takes before the keyboard controller.
-    #expect(output.contains("the guest restarted its machine by port 0xcf9\n"), "\(output.suffix(4000))")
+    #expect(output.contains("\nthe guest restarted its machine by port 0xcf9\n"), "\(output.suffix(4000))")
     #expect(!output.contains("VMREADs"))
   }
 

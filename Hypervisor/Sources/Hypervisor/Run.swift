@@ -123,7 +123,14 @@ func finish<P: VMXProcessor>(
   machine.pointee.lock.release()
   guest.pointee.writeCosts()
   switch stop {
-  case .powerOff, .reset: break
+  case .powerOff: break
+  case .reset:
+    // What says that the guest is started once more says by what, too.
+    if guest.pointee.isLastStart {
+      var output = ReportPort(lineStart: "skep: guest ")
+      stop.write(to: &output)
+      output.write("\n")
+    }
   case .exit(let status):
     var output = ReportPort(lineStart: "skep: status ")
     output.write(decimal: UInt64(status))
@@ -144,14 +151,7 @@ func finish<P: VMXProcessor>(
     output.write("a processor has not left the guest within 100 ms\n")
   }
   checkMemory(guest, at: time)
-  if guest.pointee.isLastStart {
-    if case .reset = stop {
-      var output = ReportPort(lineStart: "skep: note ")
-      stop.write(to: &output)
-      output.write("\n")
-    }
-    endRun(stop.kind)
-  }
+  if guest.pointee.isLastStart { endRun(stop.kind) }
   var output = ReportPort(lineStart: "skep: note ")
   output.write("the guest is started once more: ")
   stop.write(to: &output)
