@@ -72,7 +72,8 @@ struct Hostile: ParsableCommand {
       }
       setenv("LD_PRELOAD", path, 1)
     }
-    var summary = Summary(processors: cpus, model: cpuModel + without.map { " without \($0)" }.joined())
+    let less = without.isEmpty ? "" : " without " + without.joined(separator: ", ")
+    var summary = Summary(processors: cpus, model: cpuModel + less)
     var seed = seed
     while summary.seconds < Double(time), !isInterrupted.load(ordering: .relaxed) {
       var heartbeat = Heartbeat(patience: Double(patience))

@@ -331,6 +331,8 @@ static void shut_down(void) {
 
 static _Noreturn void finish(void) {
   if (two_processors) {
+    // Noise to COM1 may have begun a line.
+    put('\n');
     uint32_t told = ap_ticks;
     for (int patience = 0; patience < 10000000 && ap_ticks - told < 3; patience++) __asm__ volatile("pause");
     say(ap_ticks - told < 3 ? "the second processor stands still " : "alive ", ap_ticks);
