@@ -38,7 +38,7 @@ skip:
   add $8, %rsp
   iretq
 
-// The timer's NMI: the second in one round ends it. Noise may have made them so frequent that they come between rounds.
+// The timer's NMI: the second since noise began ends it; those between rounds, which noise may have made frequent, do not count.
 watchdog:
   incl hp + 3 * 4096 + 4(%rip)
   cmpl $2, hp + 3 * 4096 + 4(%rip)
@@ -62,6 +62,10 @@ recover:
   mov $stack_top, %esp
   lgdt gdt_pointer
   lidt idt_pointer
+  // Without a stack from the TSS the next NMI is a triple fault.
+  andb $0xFD, gdt + TASK_64 + 5
+  mov $TASK_64, %eax
+  ltr %ax
   mov $DATA, %eax
   mov %eax, %ss
   mov %eax, %ds
@@ -82,6 +86,9 @@ recover:
 
 enter:
   mov $stack_top, %esp
+  movl $0, hp + 3 * 4096 + 4
+  mov noise_cr4, %rax
+  mov %rax, %cr4
   mov $state, %ebx
   push 152(%rbx)
   push 144(%rbx)
