@@ -204,11 +204,11 @@ static uint32_t msr_index(void) {
 }
 
 // The low half of an interrupt to the second processor that it can bear: fixed, lowest priority or an NMI, by edge, and not
-// with the vector of its timer or of an exception.
+// with the vector of its timer or of an exception. It has no logical destination; in x2APIC mode the first has one.
 static uint32_t bearable_interrupt(void) {
   static const uint32_t modes[] = {0, 0, 0x100, 0x400};
   uint32_t vector = 0x20 + (uint32_t)below(0xE0);
-  return (vector == 0x40 ? 0x41 : vector) | modes[below(4)] | (one_in(4) ? 0x800 : 0) | (one_in(4) ? 0x4000 : 0);
+  return (vector == 0x40 ? 0x41 : vector) | modes[below(4)] | (one_in(32) ? 0x800 : 0) | (one_in(4) ? 0x4000 : 0);
 }
 
 // An interrupt of noise. An INIT to the only processor resets the guest.
@@ -364,7 +364,9 @@ static uint64_t page_entry(void) {
   if (one_in(500)) frame = noise() & 0xFFFFFFFFFF000;
   if (one_in(500)) frame = (uint64_t)tables[below(4)];
   if (one_in(64)) frame = HPET | 1ul << 63;
-  return frame | noise_bits() | (one_in(16) ? 1ul << below(64) : 0);
+  if (!one_in(16)) return frame | noise_bits();
+  // Bits of the address mostly lead to where no memory is, at which many instructions end the guest.
+  return frame | noise_bits() | 1ul << (one_in(4) ? below(64) : one_in(2) ? below(12) : 40 + below(24));
 }
 
 // An entry for a table, of which `next` is often one, or for a large page, which begins where one may half of the time. The
@@ -605,7 +607,8 @@ static void set_legacy_mode(void) {
   }
   task[7] = noise_task[7] = legacy.cr3;
   set_recovery_paging(legacy.cr3);
-  if (one_in(8)) noise_task[7] = (uint32_t)noise();
+  // Without page tables the task's first instruction is the guest's end.
+  if (one_in(64)) noise_task[7] = (uint32_t)noise();
 }
 
 // The mode of protected mode's first instruction, and of the task of noise.
