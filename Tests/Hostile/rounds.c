@@ -455,7 +455,7 @@ static void play_permissions(void) {
   *(uint16_t *)(map - 2) = one_in(4) ? (uint16_t)noise() : 104;
   prepare(USER_CODE_64, USER_DATA);
   state.rflags &= ~0x3000ul;
-  state.rsi = scratch(), state.rdi = scratch();
+  state.rsi = scratch(), state.rdi = scratch(), state.rcx = below(64);
   for (int count = 0; count < 12; count++) {
     uint16_t port = (uint16_t)noise();
     emit_port(port);
@@ -545,7 +545,8 @@ static void set_messages(void) {
     hpet[0x42 + 8 * timer] = hpet[0x3C] + (uint32_t)below(20000);
     hpet[0x40 + 8 * timer] = (uint32_t)noise() | (one_in(2) ? 0x4104 : 0);
   }
-  hpet[4] = (uint32_t)below(4);
+  // With legacy replacement nothing ends what takes too long.
+  hpet[4] = (one_in(8) ? 0 : 1) | (one_in(16) ? 2 : 0);
 }
 
 // Interrupts to this processor and to others, and the local APIC moved and turned off. Only without a second processor.
