@@ -15,6 +15,9 @@ volatile uint32_t ap_ticks;
 bool two_processors;
 uint64_t round_number;
 uint64_t cr4_features, xcr0_features, noise_cr4;
+#ifdef TRACE
+uint32_t steps_left;
+#endif
 
 static uint64_t seed, rounds = 2000;
 static bool stays, is_again;
@@ -362,16 +365,13 @@ static _Noreturn void look_and_shut_down(void) {
 _Noreturn void next_round(void) {
   for (;;) {
 #ifdef TRACE
-    say("steps left ", (uint32_t)hp.steps), say("vector ", hp.vector);
+    say("steps left ", steps_left), say("vector ", hp.vector);
 #endif
     if (round_number == rounds) finish();
     set_segments();
     set_real_mode();
     set_tables();
     __asm__ volatile("lldt %w0; ltr %w1" : : "r"(0), "r"(TASK_64) : "memory");
-    // With DR7.GD this is a debug exception first, after whose handler it is done.
-    hp.steps = 1;
-    __asm__ volatile("mov %0, %%dr7" : : "r"(0ul));
     set_extended_control_register();
     set_interrupts();
     if (is_again) look_and_shut_down();

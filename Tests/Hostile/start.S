@@ -69,6 +69,12 @@ recover:
   xor %edx, %edx
   wrmsr
   movl $-1000000, hp + 3 * 4096 + 4
+#ifdef TRACE
+  mov hp + 3 * 4096, %eax
+  mov %eax, steps_left
+#endif
+  // Noise's breakpoints may be on what comes now, and DR7 may be guarded.
+  movl $1000, hp + 3 * 4096
   mov $stack_top, %esp
   lgdt gdt_pointer
   lidt idt_pointer
@@ -76,6 +82,8 @@ recover:
   andb $0xFD, gdt + TASK_64 + 5
   mov $TASK_64, %eax
   ltr %ax
+  xor %eax, %eax
+  mov %rax, %dr7
   mov $DATA, %eax
   mov %eax, %ss
   mov %eax, %ds
