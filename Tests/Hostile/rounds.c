@@ -214,7 +214,7 @@ static uint32_t bearable_interrupt(void) {
 // An interrupt of noise. An INIT to the only processor resets the guest.
 static uint32_t interrupt(void) {
   uint32_t value = (uint32_t)noise();
-  return (value & 0x700) == 0x500 && !one_in(64) ? value ^ 0x100 : value;
+  return (value & 0x700) == 0x500 && !one_in(256) ? value ^ 0x100 : value;
 }
 
 // What WRMSR takes in x2APIC mode, mostly.
