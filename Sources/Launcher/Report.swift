@@ -6,7 +6,7 @@ public enum Report: Equatable, Sendable {
   case error(String)
   /// A line of the table of what the run cost.
   case table(String)
-  /// A line of the report of a stopped guest.
+  /// A line of the report of a stopped guest, or by what a guest has restarted its machine.
   case guest(String)
   /// A line of Skep's own panic report.
   case panic(String)

@@ -21,9 +21,9 @@ public struct VirtualMachine: ~Copyable {
   var sleepers = 0
   /// The page of no contents that the local APIC's address is mapped to with "virtualize APIC accesses".
   let apicAccessPage: PhysicalAddress
-  /// Whether a processor has turned its local APIC off, moved it, or into x2APIC mode, so that accesses to the usual
-  /// address are not virtualized any more.
-  var isAPICAccessPageRetired = false
+  /// The processors whose local APIC is off, moved, or in x2APIC mode: while there is one, accesses to the usual address
+  /// are not virtualized, and nothing is mapped there.
+  var processorsWithoutAPICAccessPage: ProcessorSet = []
   /// Whether the host is taking what the guest sends, so that `HostRequest.output` is not needed.
   public var isOutputDraining = false
 

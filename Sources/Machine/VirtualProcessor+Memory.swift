@@ -18,7 +18,7 @@ extension VirtualProcessor: MMIODevice {
     }
     // There are registers, and no code: a processor has been found that ends when it fetches there (Bochs).
     if vcpu.options.contains(.virtualizeAPICAccesses), page == localAPIC.registersAddress,
-      page == LocalAPIC.usualAddress, !access.fetch, !machine.pointee.isAPICAccessPageRetired
+      page == LocalAPIC.usualAddress, !access.fetch, machine.pointee.processorsWithoutAPICAccessPage.isEmpty
     {
       return map(page, to: machine.pointee.apicAccessPage, [.read, .write], address, access, &vcpu)
     }
@@ -49,7 +49,7 @@ extension VirtualProcessor: MMIODevice {
     machine.pointee.lock.acquire()
     defer { machine.pointee.lock.release() }
     // Another processor may have left xAPIC mode since this one looked; the access is made again.
-    if page == LocalAPIC.usualAddress, machine.pointee.isAPICAccessPageRetired { return nil }
+    if page == LocalAPIC.usualAddress, !machine.pointee.processorsWithoutAPICAccessPage.isEmpty { return nil }
     do throws(EPTError) {
       if try machine.pointee.tables.mapIfAbsent(page, to: physical, permissions: permissions) { return nil }
       // Another processor may have been first; what was mapped already when this one looked is not to be mapped again.
@@ -118,14 +118,18 @@ extension VirtualProcessor: MMIODevice {
     return requestAfterIO()
   }
 
-  /// After IA32_APIC_BASE has changed: where one processor's registers are not at the usual address, the page that the
-  /// processors virtualize is not mapped any more.
+  /// After IA32_APIC_BASE has changed: while the registers of one processor are not at the usual address, the page that
+  /// the processors virtualize is not mapped.
   mutating func localAPICMoved() {
-    guard localAPIC.registersAddress != LocalAPIC.usualAddress else { return }
     machine.pointee.lock.acquire()
     defer { machine.pointee.lock.release() }
-    guard !machine.pointee.isAPICAccessPageRetired else { return }
-    machine.pointee.isAPICAccessPageRetired = true
+    let wasMappable = machine.pointee.processorsWithoutAPICAccessPage.isEmpty
+    guard localAPIC.registersAddress != LocalAPIC.usualAddress else {
+      machine.pointee.processorsWithoutAPICAccessPage.remove(ProcessorSet(index))
+      return
+    }
+    machine.pointee.processorsWithoutAPICAccessPage.insert(ProcessorSet(index))
+    guard wasMappable else { return }
     try? machine.pointee.tables.unmap(LocalAPIC.usualAddress..<LocalAPIC.usualAddress + 4096)
     kicks.exits.formUnion(machine.pointee.mailboxes.all.subtracting(ProcessorSet(index)))
   }

@@ -9,7 +9,6 @@ extension VirtualProcessor {
     case .controlRegisterAccess(let access):
       vcpu.emulate(access, memory: machine.pointee.memory, physicalAddressWidth: cpuid.physicalAddressWidth)
       localAPIC.synchronizeTaskPriority()
-      attend()
     case .xsetbv: vcpu.emulateXSETBV(xcr0)
     case .invalidateCaches: vcpu.advance()
     case .undefinedInstruction: vcpu.raise(.invalidOpcode)
@@ -28,16 +27,15 @@ extension VirtualProcessor {
     case .hostMachineCheck: return .stopped(.unsupported("the host had a machine check while the guest ran"))
     case .initSignal: return .stopped(.unsupported("the host's processor got an INIT signal"))
     case .eptMisconfiguration(let address): return .stopped(.eptMisconfiguration(guestPhysicalAddress: address))
-    case .tprBelowThreshold:
-      localAPIC.synchronizeTaskPriority()
-      attend()
+    // The interrupt that waits is looked at before the next entry.
+    case .tprBelowThreshold: break
     case .apicAccess(let access): return handleAPICAccess(access, &vcpu)
     case .virtualizedEOI(let vector): return finish(localAPIC.virtualEOI(vector: vector), &vcpu)
     case .apicWrite(let offset):
       return finish(localAPIC.completeWrite(offset: Int(offset), at: vcpu.timestampCounter), &vcpu)
     case .unknown(let reason): return .stopped(.unknownExit(reason))
-    case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow, .hlt,
-      .preemptionTimerExpired:
+    case .cpuid, .io, .rdmsr, .wrmsr, .eptViolation, .externalInterrupt, .interruptWindow, .nmiWindow,
+      .monitorTrapFlag, .hlt, .preemptionTimerExpired:
       break
     }
     return nil

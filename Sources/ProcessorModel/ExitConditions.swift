@@ -48,6 +48,7 @@ extension ProcessorModel {
     case .invpcid: secondary.contains(.enableINVPCID) && primary.contains(.invlpgExiting)
     case .vmfunc: secondary.contains(.enableVMFunctions)
     case .encls: secondary.contains(.enableENCLSExiting)
+    case .enclv: secondary.contains(.enableENCLVExiting)
     case .pageModificationLogFull: secondary.contains(.enablePML)
     case .xsaves, .xrstors: secondary.contains(.enableXSAVESXRSTORS)
     case .umwait, .tpause: secondary.contains(.enableUserWaitAndPause) && primary.contains(.rdtscExiting)

@@ -77,7 +77,10 @@ extension ControlWords {
       required: options.secondary(in: .xAPIC).union([.enableEPT, .unrestrictedGuest]),
       dynamic: options.contains(.virtualizeX2APICMode) ? [.virtualizeX2APICMode] : [],
       forbidden: [.descriptorTableExiting],
-      optional: [.enableVPID, .enableRDTSCP, .enableINVPCID, .wbinvdExiting])
+      // ENCLS and ENCLV exit to be #UD: without these controls they work, whatever CPUID shows.
+      optional: [
+        .enableVPID, .enableRDTSCP, .enableINVPCID, .wbinvdExiting, .enableENCLSExiting, .enableENCLVExiting,
+      ])
   }
 
   static func exitNeeds(pat: Bool) -> ControlNeeds<PrimaryVMExitControls> {

@@ -7,6 +7,10 @@ public struct PendingEvents: Equatable, Sendable {
   public var interrupted: Event?
   /// The exception that the exit's handler raised.
   public var exception: Event?
+  /// The external interrupt that was acknowledged and had to let another event go first.
+  ///
+  /// Nothing raises it again. There is one at the most: while it waits no other is taken.
+  public var acknowledged: Event?
   /// Whether an NMI waits.
   public var nmi = false
   /// Whether a second NMI waits for the first to be handled.
@@ -18,7 +22,7 @@ public struct PendingEvents: Equatable, Sendable {
 
   /// Whether nothing waits.
   @inlinable
-  public var isEmpty: Bool { interrupted == nil && exception == nil && !nmi }
+  public var isEmpty: Bool { interrupted == nil && exception == nil && acknowledged == nil && !nmi }
 }
 
 /// What keeps events out of the guest at the moment.
@@ -54,11 +58,11 @@ public struct GuestInterruptibility: Equatable, Sendable {
   @inlinable
   public var acceptsNMI: Bool { !isInShadow && !state.blockingByNMI && !hasPendingDebugException }
 
-  /// Whether nothing but blocking by STI keeps NMIs out: they, and interrupts, can be delivered after one instruction.
+  /// Whether nothing but blocking by STI keeps NMIs out: they can be delivered after one instruction.
   var isHoldingNMIsBySTIAlone: Bool {
     var later = self
     later.state.blockingBySTI = false
-    return interruptsEnabled && state.blockingBySTI && later.acceptsNMI
+    return state.blockingBySTI && later.acceptsNMI
   }
 }
 
@@ -78,6 +82,10 @@ public struct EventDecision: Equatable, Sendable {
   public var needsInterruptWindow = false
   /// Whether the guest has to exit as soon as it can take an NMI.
   public var needsNMIWindow = false
+  /// Whether the guest has to exit after one instruction, with which blocking by STI ends: an NMI waits for that alone.
+  ///
+  /// With blocking by STI a processor may exit for the NMI window at once, and come no further.
+  public var needsEndOfBlockingBySTI = false
   /// Whether a double fault could not be delivered: the guest's processor shuts down.
   public var isTripleFault = false
   /// What waits after this entry.
@@ -101,10 +109,9 @@ public struct EventDecision: Equatable, Sendable {
       injection = .nmi
       (remaining.nmi, remaining.secondNMI) = (remaining.secondNMI, false)
     }
-    // With blocking by STI a processor may exit for the NMI window at once, and come no further.
-    let isHeldBySTIAlone = remaining.nmi && injection == nil && interruptibility.isHoldingNMIsBySTIAlone
-    needsNMIWindow = remaining.nmi && !isHeldBySTIAlone
-    needsInterruptWindow = needsInterruptWindow || isHeldBySTIAlone
+    needsEndOfBlockingBySTI = remaining.nmi && injection == nil && interruptibility.isHoldingNMIsBySTIAlone
+    needsNMIWindow = remaining.nmi && !needsEndOfBlockingBySTI
+    if let waiting = pending.acknowledged { take(waiting, interruptibility) }
     if externalInterruptRequested {
       takesExternalInterrupt = injection == nil && interruptibility.acceptsExternalInterrupt
       needsInterruptWindow = needsInterruptWindow || !takesExternalInterrupt
@@ -120,11 +127,21 @@ public struct EventDecision: Equatable, Sendable {
     case .nmi where injection != interrupted || !interruptibility.acceptsNMI:
       (remaining.nmi, remaining.secondNMI) = (true, remaining.nmi)
     case .externalInterrupt where injection != interrupted || !interruptibility.acceptsExternalInterrupt:
-      remaining.interrupted = interrupted
+      remaining.acknowledged = interrupted
       needsInterruptWindow = true
     default: return
     }
     if injection == interrupted { injection = nil }
+  }
+
+  /// Injects an interrupt that was acknowledged, or lets it wait on.
+  private mutating func take(_ acknowledged: Event, _ interruptibility: GuestInterruptibility) {
+    if injection == nil && interruptibility.acceptsExternalInterrupt {
+      injection = acknowledged
+    } else {
+      remaining.acknowledged = acknowledged
+      needsInterruptWindow = true
+    }
   }
 
   /// What becomes of an interrupted event and an exception that its delivery, or its exit's handler, has raised.

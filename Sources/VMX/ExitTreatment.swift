@@ -101,7 +101,7 @@ public struct ExitReasonTreatment: Sendable {
     switch number {
     case 33, 34: self.init(.guestStops, "with the check that failed")
     case 36, 39: self.init(.invalidOpcode, "CPUID hides MONITOR")
-    case 37: self.init(.impossible, "“monitor trap flag” is 0")
+    case 37: self.init(.resumed, "blocking by STI has ended, for which an NMI waits")
     case 40: self.init(.impossible, "“PAUSE exiting” and “PAUSE-loop exiting” are 0")
     case 41: self.init(.guestStops, "a machine check of the host's")
     case 43: self.init(.localAPIC, "an interrupt may not be masked any more")

@@ -14,6 +14,8 @@ public struct HostState: Sendable {
   public var efer: IA32EFER, pat: IA32PAT
   /// Where a VM exit arrives.
   public var rip: UInt64
+  /// The initial APIC ID of the processor whose state this is.
+  let initialAPICID: UInt8
 
   /// Collects what `processor` uses now, with the places that the host has chosen.
   public init<P: VMXProcessor>(
@@ -25,13 +27,14 @@ public struct HostState: Sendable {
     cr4 = processor.cr4
     efer = IA32EFER(rawValue: processor.rdmsr(MSR.ia32EFER.rawValue))
     pat = IA32PAT(rawValue: processor.rdmsr(MSR.ia32PAT.rawValue))
+    initialAPICID = processor.initialAPICID
     (self.cs, self.ds, self.tr) = (cs, ds, tr)
     (self.gdtrBase, self.idtrBase, self.trBase, self.rip) = (gdtrBase, idtrBase, trBase, rip)
   }
 
   /// Writes the host-state area.
   ///
-  /// Called once for a vCPU: nothing in it changes later.
+  /// Called once for a vCPU: nothing in it changes later, so that the vCPU stays on the processor whose state it is.
   func write<P: VMXProcessor>(to vmcs: borrowing CurrentVMCS<P>, rsp: UInt64, exitControls: PrimaryVMExitControls) {
     if exitControls.contains(.loadIA32PAT) { vmcs[.hostIA32PAT] = pat }
     if exitControls.contains(.loadIA32EFER) { vmcs[.hostIA32EFER] = efer }
@@ -55,5 +58,18 @@ public struct HostState: Sendable {
     vmcs[.hostIA32SYSENTEREIP] = 0
     vmcs[.hostRSP] = rsp
     vmcs[.hostRIP] = rip
+  }
+}
+
+extension VMXProcessor {
+  /// The initial APIC ID, which tells the processors of a machine apart (SDM, "CPUID—CPU Identification").
+  var initialAPICID: UInt8 { UInt8(truncatingIfNeeded: cpuid(1, 0).ebx &>> 24) }
+
+  /// Panics unless this is the processor whose state a vCPU's VM exits load.
+  func requireHost(_ initialAPICID: UInt8) {
+    let found = self.initialAPICID
+    if found == initialAPICID { return }
+    stop(
+      PanicReport("a vCPU was loaded on another processor than the one whose host state it has", value: UInt64(found)))
   }
 }

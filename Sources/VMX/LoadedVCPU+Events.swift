@@ -39,6 +39,7 @@ extension LoadedVCPU {
   /// Whether an event other than an interrupt ends HLT: an NMI that is not blocked, an exception, or a debug exception.
   public var endsHLT: Bool {
     if state.events.exception != nil || state.events.interrupted != nil { return true }
+    if state.events.acknowledged != nil && interruptsEnabled { return true }
     return state.events.nmi && !vmcs[.guestInterruptibilityState].blockingByNMI || hasPendingDebugException
   }
 
@@ -84,7 +85,9 @@ extension LoadedVCPU {
       pending: state.events, interruptibility: interruptibility, externalInterruptRequested: externalInterruptRequested)
     if decision.isTripleFault { return .tripleFault }
     state.events = decision.remaining
-    setWindows(interrupt: decision.needsInterruptWindow, nmi: decision.needsNMIWindow)
+    setWindows(
+      interrupt: decision.needsInterruptWindow, nmi: decision.needsNMIWindow,
+      nextInstruction: decision.needsEndOfBlockingBySTI)
     if let event = decision.injection { inject(event) }
     return decision.takesExternalInterrupt ? .takesExternalInterrupt : .ready
   }
@@ -105,7 +108,7 @@ extension LoadedVCPU {
   }
 
   /// Keeps an external interrupt that has been acknowledged for an entry that is not made yet.
-  public mutating func keep(_ interrupt: Event) { state.events.interrupted = interrupt }
+  public mutating func keep(_ interrupt: Event) { state.events.acknowledged = interrupt }
 
   /// Takes back the event that an entry was to inject and that failed: the next one would inject another in its place.
   mutating func keepInjectedEvent() {
@@ -121,7 +124,9 @@ extension LoadedVCPU {
 
   /// Asks for an exit as soon as the guest can take an external interrupt, because another one is requested already.
   public mutating func requestInterruptWindow() {
-    setWindows(interrupt: true, nmi: state.primaryControls.contains(.nmiWindowExiting))
+    setWindows(
+      interrupt: true, nmi: state.primaryControls.contains(.nmiWindowExiting),
+      nextInstruction: state.primaryControls.contains(.monitorTrapFlag))
   }
 
   /// Keeps the event whose delivery the exit interrupted, if one was under way, to deliver it again.
@@ -154,10 +159,16 @@ extension LoadedVCPU {
     vmcs[.guestInterruptibilityState] = interruptibility
   }
 
-  mutating func setWindows(interrupt: Bool, nmi: Bool) {
+  /// Asks for an exit as soon as the guest can take an external interrupt or an NMI, or after the next instruction.
+  ///
+  /// Without "monitor trap flag" that is when interrupts can be taken: then, too, if the instruction is not CLI.
+  mutating func setWindows(interrupt: Bool, nmi: Bool, nextInstruction: Bool) {
     var controls = state.primaryControls.subtracting(VCPUState<P>.windows)
     if interrupt { controls.insert(.interruptWindowExiting) }
     if nmi { controls.insert(.nmiWindowExiting) }
+    if nextInstruction {
+      controls.insert(state.settings.hasMonitorTrapFlag ? .monitorTrapFlag : .interruptWindowExiting)
+    }
     if controls == state.primaryControls { return }
     state.primaryControls = controls
     vmcs[.primaryProcessorBasedVMExecutionControls] = controls

@@ -17,7 +17,7 @@ extension LoadedVCPU {
     state.cr4 = CR4(rawValue: 0)
     state.events = PendingEvents()
     vmcs[.vmEntryInterruptionInformation] = VMEntryInterruptionInformation(rawValue: 0)
-    setWindows(interrupt: false, nmi: false)
+    setWindows(interrupt: false, nmi: false, nextInstruction: false)
     setEFER(IA32EFER(rawValue: 0))
     GuestResetState.writeRegisters(to: vmcs, settings: state.settings, cr0: cr0 & GuestResetState.kept | 1 << 4)
     GuestResetState.writeNonRegisterState(to: vmcs)

@@ -19,7 +19,7 @@ public struct VCPU<P: VMXProcessor>: ~Copyable {
     let region = VMCSRegion(
       initializing: memory.vmcs.pointer, at: memory.vmcs.address,
       revisionIdentifier: UInt32(truncatingIfNeeded: settings.capabilities.basic.rawValue) & 0x7FFF_FFFF, on: processor)
-    let state = VCPUState(memory: memory, settings: settings, on: processor)
+    let state = VCPUState(memory: memory, settings: settings, host: host, on: processor)
     let vmcs = region.load()
     host.write(to: vmcs, rsp: memory.hostRSP, exitControls: settings.controls.exit)
     state.writeControls(to: vmcs)
@@ -33,9 +33,12 @@ public struct VCPU<P: VMXProcessor>: ~Copyable {
     self.state = state
   }
 
-  /// Loads the VMCS on this logical processor.
-  @inlinable
-  public consuming func load() -> LoadedVCPU<P> { LoadedVCPU(self) }
+  /// Loads the VMCS on this logical processor; panics if that is not the one whose host state it has.
+  public consuming func load() -> LoadedVCPU<P> {
+    let loaded = LoadedVCPU(self)
+    loaded.state.processor.requireHost(loaded.state.hostAPICID)
+    return loaded
+  }
 
   /// Loads the VMCS, calls `body`, and clears the VMCS.
   public mutating func whileLoaded<Result>(_ body: (inout LoadedVCPU<P>) -> Result) -> Result {

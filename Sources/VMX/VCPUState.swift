@@ -44,6 +44,12 @@ public struct VCPUSettings: Sendable {
     self.vpid = vpid
     self.tscOffset = tscOffset
   }
+
+  /// Whether the processor has "monitor trap flag".
+  var hasMonitorTrapFlag: Bool {
+    PrimaryProcessorBasedVMExecutionControls(rawValue: capabilities.settings.primary.allowed1)
+      .contains(.monitorTrapFlag)
+  }
 }
 
 /// The part of a vCPU that is the same whether its VMCS is loaded or not.
@@ -56,6 +62,8 @@ struct VCPUState<P: VMXProcessor> {
   let virtualAPICAddress: PhysicalAddress
   @usableFromInline let hostNMI: HostNMIFlag
   @usableFromInline let settings: VCPUSettings
+  /// The initial APIC ID of the processor whose state VM exits load.
+  let hostAPICID: UInt8
 
   /// The one software shadow of each control word that changes while the guest runs, and of the fields that would be
   /// written often with what they hold already.
@@ -90,9 +98,10 @@ struct VCPUState<P: VMXProcessor> {
   /// Whether linear translations tagged with the VPID may be stale.
   @usableFromInline var needsVPIDFlush = true
 
-  init(memory: VCPUMemory, settings: VCPUSettings, on processor: P) {
+  init(memory: VCPUMemory, settings: VCPUSettings, host: HostState, on processor: P) {
     self.processor = processor
     self.settings = settings
+    hostAPICID = host.initialAPICID
     registers = memory.registers.pointer.bindMemory(to: GuestRegisters.self, capacity: 1)
     registers.initialize(to: GuestRegisters())
     // The processor's signature.
@@ -110,7 +119,9 @@ struct VCPUState<P: VMXProcessor> {
   }
 
   /// The controls that make the guest exit as soon as it can take an event.
-  static var windows: PrimaryProcessorBasedVMExecutionControls { [.interruptWindowExiting, .nmiWindowExiting] }
+  static var windows: PrimaryProcessorBasedVMExecutionControls {
+    [.interruptWindowExiting, .nmiWindowExiting, .monitorTrapFlag]
+  }
 
   /// The exceptions that make the guest exit: machine checks are the host's, and the delivery of a debug exception or an
   /// alignment check can cause the next, without end and without an instruction between (CVE-2015-8104, CVE-2015-5307).
@@ -128,6 +139,8 @@ struct VCPUState<P: VMXProcessor> {
     vmcs[.msrBitmapsAddress] = msrBitmaps.address
     vmcs[.tscOffset] = settings.tscOffset
     vmcs[.eptPointer] = settings.eptPointer
+    if controls.secondary.contains(.enableENCLSExiting) { vmcs[.enclsExitingBitmap] = ~0 }
+    if controls.secondary.contains(.enableENCLVExiting) { vmcs[.enclvExitingBitmap] = ~0 }
     vmcs[.exceptionBitmap] = Self.exceptions
     vmcs[.pageFaultErrorCodeMask] = PageFaultErrorCode(rawValue: 0)
     vmcs[.pageFaultErrorCodeMatch] = PageFaultErrorCode(rawValue: 0)

@@ -22,6 +22,8 @@ public enum VMExit: Sendable {
   case interruptWindow
   /// The guest can take an NMI now.
   case nmiWindow
+  /// The guest has executed one instruction.
+  case monitorTrapFlag
   /// The guest switched tasks.
   case taskSwitch(TaskSwitchQualification)
   /// CPUID.
@@ -100,6 +102,7 @@ extension VMExit {
   static func rare<P: VMXProcessor>(_ reason: ExitReason, _ vmcs: borrowing CurrentVMCS<P>) -> VMExit {
     switch reason.rawValue {
     case 0: return exceptionOrNMI(vmcs[.vmExitInterruptionInformation])
+    case 37: return .monitorTrapFlag
     case 43: return .tprBelowThreshold
     case 44: return .apicAccess(APICAccessQualification(rawValue: vmcs[.exitQualification]))
     case 45: return .virtualizedEOI(vector: UInt8(truncatingIfNeeded: vmcs[.exitQualification]))

@@ -14,6 +14,7 @@ struct Hostile: ParsableCommand {
       Both are no failures: Skep still runs, and finds memory as it was. A guest with one processor is started once more, \
       however it ended, and then behaves well. That lines come is a guest's heartbeat: if there is \
       none for long, by the clock of the computer, even that has failed, and Skep or the emulator hangs. \
+      Without the VMX-preemption timer its time cannot end a guest that is lost with RFLAGS.IF = 0. \
       All that a guest printed that failed is shown, with the command that repeats it: from the same seed a run is the same \
       to the instruction.
       """)
@@ -48,6 +49,9 @@ struct Hostile: ParsableCommand {
   @Option(help: "The emulated processor: a model of Bochs.")
   var cpuModel = "corei7_skylake_x"
 
+  @Option(help: ArgumentHelp("A VM-execution control that Skep is not to use; repeatable.", valueName: "control"))
+  var without: [String] = []
+
   /// The guest's memory.
   private static let mebibytes: UInt64 = 32
 
@@ -68,7 +72,8 @@ struct Hostile: ParsableCommand {
       }
       setenv("LD_PRELOAD", path, 1)
     }
-    var summary = Summary(processors: cpus, model: cpuModel)
+    let less = without.isEmpty ? "" : " without " + without.joined(separator: ", ")
+    var summary = Summary(processors: cpus, model: cpuModel + less)
     var seed = seed
     while summary.seconds < Double(time), !isInterrupted.load(ordering: .relaxed) {
       var heartbeat = Heartbeat(patience: Double(patience))
@@ -94,18 +99,20 @@ struct Hostile: ParsableCommand {
     if summary.failures > 0 || summary.failure != nil { throw ExitCode.failure }
   }
 
-  private func arguments(seed: UInt64) -> [String] {
+  /// How `skep run` is started.
+  func arguments(seed: UInt64) -> [String] {
     [
       skep, "run", "--kernel", guest, "--memory", "\(Self.mebibytes)M", "--check-memory", "--no-metered",
       "--time-limit", "\(limit)", "--cpus", "\(cpus)", "--cpu-model", cpuModel, "--start-time", "1700000000",
       "--append", "seed=\(seed) rounds=\(rounds) cpus=\(cpus)",
-    ] + (cpus == 1 ? ["--restart", "again=1"] : [])
+    ] + (cpus == 1 ? ["--restart", "again=1"] : []) + without.flatMap { ["--without", $0] }
   }
 
   /// The command that repeats a guest.
   func again(seed: UInt64) -> String {
     let rounds = rounds == 2000 ? "" : " ROUNDS=\(rounds)"
-    return "make hostile TIME=1 SEED=\(seed) CPUS=\(cpus) CPU_MODEL=\(cpuModel)\(rounds)"
+    let without = without.isEmpty ? "" : " WITHOUT=\"\(without.joined(separator: " "))\""
+    return "make hostile TIME=1 SEED=\(seed) CPUS=\(cpus) CPU_MODEL=\(cpuModel)\(rounds)\(without)"
   }
 }
 

@@ -65,7 +65,7 @@ struct HostileRun {
     let end = line.dropFirst(4).prefix { $0 != "[" }.split(separator: " ").joined(separator: " ")
     let registers = lines.firstIndex { $0.hasPrefix("RAX 0x") } ?? 0
     let why =
-      lines.first { $0.hasPrefix(firstIsLost) }
+      lines.first { $0.hasPrefix(firstIsLost) || $0.hasPrefix("the guest has destroyed what") }
       ?? lines[..<registers].last { !$0.hasPrefix("on processor") }
     return end + (why.map { ": " + $0 } ?? "")
   }
@@ -81,7 +81,8 @@ struct HostileRun {
   /// Beginnings and parts of lines that tell of a fault of Skep's, or of the second processor's.
   static let faults = [
     "VM entry failed", "a reason that Skep does not handle", "has changed while the guest ran", "Skep panicked",
-    "the second processor has exception", "the second processor stands still", "Skep's extended page tables",
+    "the second processor has exception", "the second processor has lost its debug registers",
+    "the second processor stands still", "Skep's extended page tables",
     "no memory left for extended page tables", "the host's processor got an INIT signal",
     "the host had a machine check", "a processor has not left the guest",
   ]

@@ -30,6 +30,7 @@ private struct Board: ~Copyable {
   var ioapic = IOAPIC(id: 2)
   var hpet = HPET()
   var bus: IOBus
+  var known = Known()
   var now: UInt64 = 0
 
   init(memory: UnsafeMutableRawPointer, transmitted: UnsafeMutableBufferPointer<UInt8>) {
@@ -40,7 +41,8 @@ private struct Board: ~Copyable {
   }
 
   /// One action: its bits 3:0 say what, the processor is bit 4, the width bits 7:5, bits 15:8 are how much time passes
-  /// and bits 20:16 its scale, and what it is about begins at bit 32.
+  /// and bits 20:16 its scale, bit 24 is whether it is done to the bus's I/O APIC and HPET, and what it is about begins at
+  /// bit 32.
   mutating func act(_ word: UInt64, value: UInt64) {
     now &+= (word >> 8 & 0xFF) << (word >> 16 & 0x1F)
     let who = Int(word >> 4 & 1)
@@ -48,6 +50,7 @@ private struct Board: ~Copyable {
     let place = Int(truncatingIfNeeded: word >> 32)
     let port = UInt16(truncatingIfNeeded: place)
     let size = IOSize(rawValue: UInt8(byteCount)) ?? .byte
+    if word >> 24 & 1 != 0, actOnBus(word & 0xF, place, byteCount, value) { return pass() }
     switch word & 0xF {
     case 0: _ = apics[who].apic.read(offset: place, byteCount: byteCount, at: now)
     case 1: perform(apics[who].apic.write(offset: place, byteCount: byteCount, value, at: now), by: who)
@@ -59,14 +62,14 @@ private struct Board: ~Copyable {
       if apics[who].apic.hasDeliverableInterrupt {
         precondition(apics[who].apic.acknowledge() >= 16, "an illegal vector is delivered")
       }
-    case 6: if let vector = apics[who].apic.endOfInterrupt() { ioapic.endOfInterrupt(vector: vector) }
+    case 6: if let vector = apics[who].apic.endOfInterrupt() { endOfInterrupt(vector) }
     case 7: apics[who].change(place, value, at: now)
     case 8:
       ioapic.write(offset: place & 0xFF, byteCount: byteCount, value)
       _ = ioapic.read(offset: place & 0xFFF, byteCount: byteCount)
     case 9: ioapic.setLine(place & 0x1F, value & 1 != 0)
-    case 10: _ = hpet.read(offset: place & 0x3FF, byteCount: byteCount, at: now)
-    case 11: hpet.write(offset: place & 0x3FF, byteCount: byteCount, value, at: now)
+    case 10: loadHPET(place & 0x3FF, byteCount)
+    case 11: storeHPET(place & 0x3FF, byteCount, value)
     case 12:
       if let message = InterruptMessage(
         messageAddress: 0xFEE0_0000 | UInt64(place & 0xF_FFFF), data: UInt32(truncatingIfNeeded: value))
@@ -79,8 +82,61 @@ private struct Board: ~Copyable {
       if bus.interruptPending { _ = bus.acknowledgeInterrupt() }
       _ = bus.receive(UInt8(truncatingIfNeeded: value), at: now)
       _ = bus.takeTransmitted(at: now)
+      bus.isInputWaiting = value & 0x100 != 0
+      // The host knows what it has done itself.
+      known = Known(bus)
     }
     pass()
+  }
+
+  /// Accesses to memory, lines and interrupts' ends, through the bus; false for the actions that are no others there.
+  private mutating func actOnBus(_ action: UInt64, _ place: Int, _ byteCount: Int, _ value: UInt64) -> Bool {
+    let page =
+      switch place >> 16 & 7 {
+      case 0...2: IOAPIC.address
+      case 3...6: HPET.address
+      default: UInt64(truncatingIfNeeded: place >> 20) << 12
+      }
+    // Half are anywhere, but do not cross the page's end; half are what the registers are made for.
+    var offset = min(place & 0xFFF, 4096 - byteCount)
+    var byteCount = byteCount
+    var value = value
+    if place >> 15 & 1 == 0 {
+      byteCount = page == IOAPIC.address || byteCount <= 4 ? 4 : 8
+      let timer = 0x100 | place & (byteCount == 4 ? 0xFC : 0xF8)
+      offset = page == IOAPIC.address ? place & 0x10 : place & 0x300 == 0 ? 0x10 : timer
+      // A comparator that is small is soon reached.
+      if page == HPET.address { value >>= UInt64(place >> 10 & 0x1F) * 2 }
+    }
+    switch (action, page) {
+    case (8, HPET.address), (11, HPET.address): storeHPET(offset, byteCount, value)
+    case (8, _), (11, _): bus.store(value, at: page + UInt64(offset), byteCount: byteCount, at: now)
+    case (10, HPET.address): loadHPET(offset, byteCount)
+    case (10, _): _ = bus.load(page + UInt64(offset), byteCount: byteCount, at: now)
+    case (9, _):
+      // Those that no device of the bus drives.
+      let lines: InlineArray<11, UInt8> = [1, 3, 5, 6, 7, 10, 11, 12, 13, 14, 15]
+      bus.setLine(lines[(place & 0xFF) % 11], value & 1 != 0)
+    case (6, _): bus.endOfInterrupt(vector: UInt8(truncatingIfNeeded: place))
+    default: return false
+    }
+    return true
+  }
+
+  /// The bus's HPET is as the one by itself, of which all is known.
+  private mutating func loadHPET(_ offset: Int, _ byteCount: Int) {
+    let value = bus.load(HPET.address + UInt64(offset), byteCount: byteCount, at: now)
+    precondition(value == hpet.read(offset: offset, byteCount: byteCount, at: now), "the bus reads another value")
+  }
+
+  private mutating func storeHPET(_ offset: Int, _ byteCount: Int, _ value: UInt64) {
+    bus.store(value, at: HPET.address + UInt64(offset), byteCount: byteCount, at: now)
+    hpet.write(offset: offset, byteCount: byteCount, value, at: now)
+  }
+
+  private mutating func endOfInterrupt(_ vector: UInt8) {
+    ioapic.endOfInterrupt(vector: vector)
+    bus.endOfInterrupt(vector: vector)
   }
 
   /// Half of the MSRs are those of x2APIC mode.
@@ -96,7 +152,7 @@ private struct Board: ~Copyable {
   private mutating func perform(_ effect: LocalAPICEffect, by who: Int) {
     switch effect {
     case .send(let message): send(message, from: who)
-    case .endOfInterrupt(let vector): ioapic.endOfInterrupt(vector: vector)
+    case .endOfInterrupt(let vector): endOfInterrupt(vector)
     case .identityChanged, .baseChanged: apics[who].publish()
     case .none, .deadlineChanged, .generalProtection: break
     }
@@ -132,13 +188,48 @@ private struct Board: ~Copyable {
       messages += 1
       precondition(messages <= HPET.timerCount, "more messages than timers")
     }
+    precondition(bus.hasNews || !bus.hasMessages && !known.hasNews(Known(bus)), "news that nobody is told of")
+    messages = 0
+    while bus.hasMessages {
+      if let message = bus.takeMessage() { send(message, from: nil) }
+      messages += 1
+      precondition(messages <= IOAPIC.pinCount + HPET.timerCount, "the bus has more messages than pins and timers")
+    }
+    bus.hasNews = false
+    known = Known(bus)
     for who in 0..<2 { apics[who].pass(now) }
   }
 
   mutating func check() {
     precondition(bus.nextDeadline > now && hpet.nextDeadline > now, "a deadline has passed and nothing was done")
+    precondition(bus.nextDeadline <= hpet.nextDeadline, "the bus forgets its HPET's deadline")
     precondition(hpet.lines & ~0x00F0_0101 == 0, "a line that does not exist")
     for who in 0..<2 { apics[who].check(now) }
+  }
+}
+
+/// What the host, or a local APIC, knows of the bus.
+private struct Known {
+  private var isRequested = false
+  private var deadline = MachineTime.max
+  private var hasTransmitted = false
+  private var canTakeInput = false
+  private var isPending = false
+
+  init() {}
+
+  init(_ bus: borrowing IOBus) {
+    isRequested = bus.request != nil
+    deadline = bus.nextDeadline
+    hasTransmitted = bus.hasTransmitted
+    canTakeInput = bus.isInputWaiting && bus.hasRoomForInput
+    isPending = bus.interruptPending
+  }
+
+  /// Whether it has to be told of what is so now: that a byte can be taken or given, and any change of the others.
+  func hasNews(_ now: Known) -> Bool {
+    now.isRequested != isRequested || now.deadline != deadline || now.isPending != isPending
+      || now.hasTransmitted && !hasTransmitted || now.canTakeInput && !canTakeInput
   }
 }
 

@@ -38,6 +38,7 @@ guest:
   UNDEFINED "VMFUNC", vmfunc
   UNDEFINED "GETSEC", getsec
   UNDEFINED "RSM", rsm
+  UNDEFINED "ENCLS", encls
   cmpq $0x12345678, operand(%rip)
   EQUAL "memory is unchanged"
   jmp finish

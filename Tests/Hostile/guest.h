@@ -66,6 +66,7 @@ typedef struct {
   uint8_t stacks[3 * 4096];
   int32_t steps, nmis;
   uint8_t vector;
+  uint32_t position;
 } __attribute__((aligned(4096))) writable;
 
 extern writable hp;
@@ -77,11 +78,20 @@ extern uint64_t gdt[64];
 
 extern volatile uint32_t ap_ticks;
 extern bool two_processors;
-extern uint64_t round_number;
+extern uint64_t round_number, rounds;
 // What the processor has: bits of control register 4, and of XCR0.
 extern uint64_t cr4_features, xcr0_features;
 // Control register 4 for what `enter` runs.
 extern uint64_t noise_cr4;
+
+// The kinds of access to a port: of 1, 2 or 4 bytes, by IN, INS, OUT or OUTS.
+#define PORT_KINDS 12
+// A guest begins with its part of all ports and kinds, and that of the next seed is the next.
+#define PORT_PARTS 64
+#define PORT_PART (0x10000 * PORT_KINDS / PORT_PARTS)
+// Where its part ends, and whether its last rounds write to the ports that may end it.
+extern uint32_t part_end;
+extern bool ends_by_port;
 
 uint64_t noise(void);
 static inline uint64_t below(uint64_t limit) { return noise() % limit; }

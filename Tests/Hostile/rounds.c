@@ -3,6 +3,7 @@
 #include "guest.h"
 
 static uint8_t *code;
+static bool is_part_done;
 extern uint32_t task[], noise_task[];
 extern char low_state[], low_flags[], low_steps[], low_start[];
 
@@ -168,28 +169,93 @@ static void emit_port(uint16_t port) {
   emit(&port, 2);
 }
 
-// One port again and again, or many in their order; in the second half of the rounds with addresses that may fault.
-static void play_ports(void) {
+// One port again and again; in the second half of the rounds with addresses that may fault.
+static void play_port(void) {
   static const uint16_t known[] = {0x20, 0x40, 0x60, 0x70, 0xA0, 0x4D0, 0x3F8, 0x510, 0xCF8, 0xCFC, 0x22, 0x600, 0x608, 0x61};
   bool is_user = one_in(4);
   prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
   if (is_user) state.rflags |= 0x3000;
-  uint16_t port = (uint16_t)(one_in(2) ? known[below(sizeof known / 2)] + below(4) : below(0x10000));
-  bool is_sweep = one_in(2), has_faults = one_in(2);
+  uint16_t port = (uint16_t)(one_in(2) ? known[below(sizeof known / sizeof *known)] + below(4) : below(0x10000));
+  bool has_faults = one_in(2);
   state.rcx = below(200);
   state.rsi = has_faults ? odd_value() : scratch();
   state.rdi = has_faults ? odd_value() : one_in(4) ? scratch() | 0xFFA : scratch();
   emit_port(port);
-  for (int count = 0; count < (is_sweep ? 200 : 24); count++) {
+  for (int count = 0; count < 24; count++) {
     if (one_in(8)) EMIT(0x67);
-    emit_access(port, !is_sweep && one_in(2));
+    emit_access(port, one_in(2));
     if (one_in(8)) EMIT(0xFD);
     if (one_in(4)) EMIT(0xB9), emit_noise(1), EMIT(0, 0, 0);
-    if (is_sweep && one_in(2)) emit_port(++port);
   }
   EMIT(0xF1, 0xCC);
   hp.steps = 2000;
   enter();
+}
+
+// Makes one access of a kind; `value` is what it writes, and says how often INS and OUTS do.
+static void access(uint16_t port, unsigned kind, uint64_t value) {
+  uint64_t *buffer = (uint64_t *)SCRATCH, count = 1 + (value >> 62);
+  for (unsigned index = 0; index < 4; index++) buffer[index] = value >> index;
+  switch (kind) {
+  case 0: __asm__ volatile("inb %1, %%al" : "+a"(value) : "d"(port)); break;
+  case 1: __asm__ volatile("inw %1, %%ax" : "+a"(value) : "d"(port)); break;
+  case 2: __asm__ volatile("inl %1, %%eax" : "+a"(value) : "d"(port)); break;
+  case 3: __asm__ volatile("rep insb" : "+D"(buffer), "+c"(count) : "d"(port) : "memory"); break;
+  case 4: __asm__ volatile("rep insw" : "+D"(buffer), "+c"(count) : "d"(port) : "memory"); break;
+  case 5: __asm__ volatile("rep insl" : "+D"(buffer), "+c"(count) : "d"(port) : "memory"); break;
+  case 6: __asm__ volatile("outb %%al, %1" : : "a"(value), "d"(port)); break;
+  case 7: __asm__ volatile("outw %%ax, %1" : : "a"(value), "d"(port)); break;
+  case 8: __asm__ volatile("outl %%eax, %1" : : "a"(value), "d"(port)); break;
+  case 9: __asm__ volatile("rep outsb" : "+S"(buffer), "+c"(count) : "d"(port) : "memory"); break;
+  case 10: __asm__ volatile("rep outsw" : "+S"(buffer), "+c"(count) : "d"(port) : "memory"); break;
+  case 11: __asm__ volatile("rep outsl" : "+S"(buffer), "+c"(count) : "d"(port) : "memory"); break;
+  }
+}
+
+// What `noise` remembers is where the noise of ports cannot write.
+static uint64_t next_value(uint64_t *value) {
+  *value = *value * 6364136223846793005 + 1442695040888963407;
+  return *value ^ *value >> 31;
+}
+
+// What the noise of ports executes: every kind of access to one port after the other. One that ends the round is not made
+// again, since it is counted before.
+static _Noreturn void sweep(uint64_t value) {
+  for (int count = 0; count < 32 * PORT_KINDS; count++) {
+    uint32_t position = hp.position++;
+    uint16_t port = (uint16_t)(position / PORT_KINDS);
+    unsigned kind = position % PORT_KINDS;
+    if (kind < 6 || !is_end_within(port, 1u << kind % 3)) access(port, kind, next_value(&value));
+  }
+  __builtin_trap();
+}
+
+// Noise to the ports that may end the guest, by all instructions.
+static _Noreturn void write_ends(uint64_t value) {
+  static const uint16_t ports[] = {0x60, 0x64, 0x92, 0xF4, 0x604, 0x605, 0xCF9, 0x8900};
+  for (int count = 0; count < 48; count++) {
+    unsigned kind = (unsigned)(next_value(&value) % 6), index = (unsigned)(next_value(&value) % 8);
+    uint16_t lower = (uint16_t)(next_value(&value) % (1u << kind % 3));
+    access((uint16_t)(ports[index] - lower), 6 + kind, next_value(&value));
+  }
+  __builtin_trap();
+}
+
+static _Noreturn void enter_ports(void (*ports)(uint64_t)) {
+  prepare(CODE_64, DATA);
+  // It writes to pages of the user.
+  noise_cr4 &= ~(uint64_t)(CR4_SMAP | CR4_PKE);
+  state.rip = (uint64_t)ports;
+  state.rflags = 2 | (one_in(2) ? 0x200 : 0);
+  state.rdi = noise();
+  enter();
+}
+
+// What is not in this guest's part is from anywhere.
+static void play_ports(void) {
+  if (one_in(2)) play_port();
+  hp.position = (uint32_t)noise();
+  enter_ports(sweep);
 }
 
 static const struct {
@@ -678,7 +744,9 @@ static void play_tasks(void) {
 }
 
 void play_round(void) {
-  uint64_t kind = below(12);
+  if (hp.position >= part_end) is_part_done = true;
+  uint64_t kind = 12;
+  if (is_part_done) kind = one_in(4000) || (ends_by_port && round_number + 4 > rounds) ? 13 : below(12);
 #ifdef TRACE
   say("kind ", kind);
 #endif
@@ -694,5 +762,7 @@ void play_round(void) {
   case 9: if (two_processors) play_bearable_interrupts(); else play_interrupts(); break;
   case 10: play_real_mode(); break;
   case 11: play_tasks(); break;
+  case 12: enter_ports(sweep);
+  case 13: enter_ports(write_ends);
   }
 }

@@ -4,7 +4,7 @@
 
   .text
   .code64
-  .global guest, recover, enter, stubs, skip, ap_stubs, ap_start, stack_top
+  .global guest, recover, enter, stubs, skip, ap_stubs, ap_start, stack_top, ap_stack_top
 guest:
   mov %rsi, %rdi
   call start
@@ -137,7 +137,7 @@ enter:
   mov state, %rax
   iretq
 
-// The well-behaved processor: its vectors, which only count the timer's interrupts.
+// The well-behaved processor: its vectors, which only count the timer's interrupts, where noise cannot write.
   .balign 16
 ap_stubs:
 vector = 0
@@ -145,9 +145,8 @@ vector = 0
   .balign 16
   push %rax
   .if vector == 0x40
-    incl ap_ticks
-  .endif
-  .if vector < 32 && vector != 2
+    jmp ap_tick
+  .elseif vector < 32 && vector != 2
     mov $vector, %edi
     mov %esp, %esi
     jmp ap_fault
@@ -159,6 +158,11 @@ vector = 0
   .endif
   vector = vector + 1
 .endr
+ap_tick:
+  mov %dr1, %rax
+  inc %eax
+  mov %rax, %dr1
+  mov %eax, ap_ticks
 ap_end:
   mov $0xFEE000B0, %eax
   movl $0, (%rax)

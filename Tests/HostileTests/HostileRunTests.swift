@@ -39,6 +39,10 @@ struct HostileRunTests {
       ),
       ("the instruction is 8a 04 25 00\nRAX 0x0", "the instruction is …"),
       ("the first processor is lost in round 77", "the first processor is lost in round …"),
+      (
+        "the guest has destroyed what its second processor needs, which has exception 13\nover 3\nRAX 0x0",
+        "the guest has destroyed what its second processor needs, which has exception …"
+      ),
     ])
   func reason(report: String, kind: String) {
     let output = Self.sound.replacing("over 100", with: report).replacing(": triple fault", with: "")
@@ -87,6 +91,10 @@ struct HostileRunTests {
       ("alive 99", "", "the second processor does not answer"),
       ("alive 99", "the second processor stands still 3", "the second processor stands still"),
       ("beat 50", "the second processor has exception 14", "the second processor has exception"),
+      (
+        "beat 50", "the second processor has lost its debug registers 0",
+        "the second processor has lost its debug registers"
+      ),
       ("round 64", "Skep has no memory left for extended page tables", "no memory left for extended page tables"),
       (
         "round 64", "the host's processor got an INIT signal\nRAX 0x0000000000000000",
@@ -311,6 +319,12 @@ struct HostileRunTests {
     let command = try Hostile.parse(["--cpus", "2", "--rounds", "300", "--cpu-model", "tigerlake"])
     #expect(command.again(seed: 77) == "make hostile TIME=1 SEED=77 CPUS=2 CPU_MODEL=tigerlake ROUNDS=300")
     #expect(try Hostile.parse([]).again(seed: 1) == "make hostile TIME=1 SEED=1 CPUS=1 CPU_MODEL=corei7_skylake_x")
+    let less = try Hostile.parse(["--without", "use-tpr-shadow", "--without", "virtualize-apic-accesses"])
+    #expect(
+      less.again(seed: 1) == "make hostile TIME=1 SEED=1 CPUS=1 CPU_MODEL=corei7_skylake_x "
+        + "WITHOUT=\"use-tpr-shadow virtualize-apic-accesses\"")
+    #expect(
+      less.arguments(seed: 1).suffix(4) == ["--without", "use-tpr-shadow", "--without", "virtualize-apic-accesses"])
   }
 
   /// A clock that is set by hand.

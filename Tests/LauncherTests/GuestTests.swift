@@ -9,7 +9,7 @@ struct GuestEnd: Sendable, CustomTestStringConvertible {
   var status: Int32
   /// What the report, or the last line, says.
   var text: String
-  /// Lines of the report that tell where the guest was.
+  /// Lines of the report that tell where the guest was, or how it restarted.
   var state: [String]
 
   init(_ guest: String, _ status: Int32, _ text: String, _ state: [String] = []) {
@@ -29,9 +29,10 @@ struct GuestEnd: Sendable, CustomTestStringConvertible {
       ["RFL 0x0000000000000"]),
     .init(
       "missing-string", 1, "the guest wrote to 0x0000000080000123, where it has no memory", ["RDI 0x0000000080000123"]),
-    .init("reset-keyboard", 0, "The guest reset itself"),
-    .init("reset-port-92", 0, "The guest reset itself"),
-    .init("reset-port-cf9", 0, "The guest reset itself"),
+    .init(
+      "reset-keyboard", 0, "The guest reset itself", ["the guest restarted its machine by the keyboard controller\n"]),
+    .init("reset-port-92", 0, "The guest reset itself", ["the guest restarted its machine by port 0x92\n"]),
+    .init("reset-port-cf9", 0, "The guest reset itself", ["the guest restarted its machine by port 0xcf9\n"]),
   ]
 }
 

@@ -60,6 +60,9 @@ struct HostMemoryPlace: Sendable, CustomTestStringConvertible {
     .init(testDescription: "EPT: 30 MiB is elsewhere", start: .table(.ept(2)), offset: 15 * 8 + 3, byte: 0x01),
     .init(
       testDescription: "EPT: behind the guest's memory is a page", start: .table(.ept(2)), offset: 16 * 8, byte: 0xB7),
+    .init(
+      testDescription: "EPT: the table on the way to the local APIC is no table", start: .table(.ept(3)), offset: 3 * 8,
+      byte: 0xB7),
     .init(testDescription: "a page that no table was made of", start: .guest, offset: -0x11000),
     .init(testDescription: "the guard below the guest's memory", start: .guest, offset: -1),
     .init(testDescription: "behind the guest's memory", start: .guest, offset: Int64(guestMebibytes) << 20),
@@ -76,7 +79,6 @@ struct HostMemoryPlace: Sendable, CustomTestStringConvertible {
     .init(testDescription: "MSR bitmaps: 800H is written", start: .table(.msrBitmaps), offset: 0x900),
     .init(testDescription: "MSR bitmaps: 8FFH is written", start: .table(.msrBitmaps), offset: 0x91F),
     .init(testDescription: "EPT: 30 MiB was written", start: .table(.ept(2)), offset: 15 * 8 + 1, byte: 0x03),
-    .init(testDescription: "EPT: the way to the local APIC", start: .table(.ept(3)), offset: 3 * 8, byte: 0x00),
     .init(testDescription: "a stack that is used", start: .symbol("processor_stacks"), offset: 0x1000),
     .init(testDescription: "behind the last variable", start: .symbol("image_end"), offset: -1),
   ]

@@ -226,8 +226,11 @@ struct ACPITablesTests {
     var expected = [
       "Name (_S5, Package (0x04)", "Device (PIC)", "Device (TMR)", "Device (RTC)", "Device (COM1)",
       #"EisaId ("PNP0000")"#, #"EisaId ("PNP0100")"#, #"EisaId ("PNP0B00")"#, #"EisaId ("PNP0501")"#,
-      "0x03F8,             // Range Minimum", "{4}", "{8}",
+      "0x03F8,             // Range Minimum", "{4}", "{8}", "Device (FWCF)", #"Name (_HID, "QEMU0002")"#,
+      "0x0510,             // Range Minimum", "Device (MBRD)", #"EisaId ("PNP0C02")"#,
+      "0x0600,             // Range Minimum", "0x0CF9,             // Range Minimum",
     ]
+    #expect(source.contains("0x0608,             // Range Minimum") == (machine != .old))
     if machine != .old { expected += ["Device (C000)", #""ACPI0007""#, "Device (HPET)", "0xFED00000"] }
     if machine == .largest { expected += ["Device (C03F)"] }
     for text in expected { #expect(source.contains(text), "\(text) in \(source)") }

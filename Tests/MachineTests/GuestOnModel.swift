@@ -28,6 +28,7 @@ final class GuestOnModel {
     var rip: UInt64
     var waitsForInterruptWindow: Bool
     var waitsForNMIWindow: Bool
+    var waitsForNextInstruction: Bool
     var isBlockedByNMI: Bool
   }
 
@@ -141,6 +142,7 @@ final class GuestOnModel {
         instructionLength: event.valid ? contents(.vmEntryInstructionLength) : 0, rip: contents(.guestRIP),
         waitsForInterruptWindow: primary.contains(.interruptWindowExiting),
         waitsForNMIWindow: primary.contains(.nmiWindowExiting),
+        waitsForNextInstruction: primary.contains(.monitorTrapFlag),
         isBlockedByNMI: contents(.guestInterruptibilityState).blockingByNMI))
   }
 

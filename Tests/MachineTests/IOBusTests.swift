@@ -208,6 +208,10 @@ import Testing
       #expect(bus.canSendEvents == false, "it is halted")
       write(0x10, 1)
       #expect(bus.canSendEvents == isEvent)
+      bus.advance(to: 1_000_000_000)
+      #expect(bus.canSendEvents == false, "it was the only one")
+      write(0x108, 1 << 40)
+      #expect(bus.canSendEvents == isEvent)
       for off in [0x4000, 0x0004] as [UInt64] {
         write(0x100, off)
         #expect(bus.canSendEvents == false)

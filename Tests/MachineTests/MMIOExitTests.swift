@@ -6,7 +6,7 @@ import VMX
 @testable import Machine
 
 /// A guest in 64-bit mode whose instructions access devices.
-private struct DeviceGuest {
+struct DeviceGuest {
   let guest: GuestOnModel
   static let code: UInt64 = 0x1000
   private static let tables: UInt64 = 0x8000

@@ -96,6 +96,23 @@ import VMX
     #expect(guest.entries.map(\.waitsForNMIWindow) == [true, true, false])
   }
 
+  @Test("F6 an NMI that blocking by STI keeps out goes in after one instruction, also if that is CLI")
+  func nmiBehindSTI() throws {
+    for interruptsEnabled in [true, false] {
+      let guest = try GuestOnModel()
+      var touch = ScriptedExit(.eptViolation, qualification: 0x181).with(interruptsEnabled: true)
+      touch.guestPhysicalAddress = 0x5000
+      _ = guest.run(touch.with(interruptibility: 1))
+      guest.vcpu.requestNMI()
+      let step = ScriptedExit(.monitorTrapFlag).with(interruptsEnabled: interruptsEnabled).with(interruptibility: 0)
+      let request = guest.run(step)
+      #expect(request.isEnd)
+      #expect(guest.entries.map(\.event) == [0, 0x8000_0202])
+      #expect(guest.entries.map(\.waitsForNextInstruction) == [true, false])
+      #expect(guest.entries.allSatisfy { !$0.waitsForNMIWindow && !$0.waitsForInterruptWindow })
+    }
+  }
+
   @Test(
     "F6 two NMIs go in, one behind the other, and more are ignored; while one is handled, one waits",
     arguments: 1...4, [false, true])

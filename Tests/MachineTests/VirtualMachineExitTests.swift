@@ -26,12 +26,12 @@ enum Disposition: Equatable, Sendable {
   init(_ number: UInt16) {
     switch number {
     case 1: self = .asks
-    case 7, 8: self = .resumes
+    case 7, 8, 37: self = .resumes
     case 10, 13, 31, 32, 54: self = .advances
     case 12: self = .stops("halted its processor with RFLAGS.IF = 0")
     case 28, 30, 55: self = .advances
     case 15: self = .raises(0x8000_0B0D)
-    case 11, 17...27, 36, 39, 50, 53, 59, 60, 65, 67...70, 72, 73, 76...79: self = .raises(0x8000_0306)
+    case 11, 17...27, 36, 39, 50, 53, 59, 60, 65, 67...70, 72, 73, 76...81, 84, 85: self = .raises(0x8000_0306)
     case 48: self = .resumes
     case 0: self = .asksForNMI
     case 2: self = .stops("shut down after a triple fault")
@@ -77,7 +77,7 @@ enum Disposition: Equatable, Sendable {
     #expect(MemoryLayout<VirtualMachine>.size <= PagePool.pageSize)
   }
 
-  @Test("F4 every exit is either handled whole or handed on whole", arguments: 0..<80 as Range<UInt16>)
+  @Test("F4 every exit is either handled whole or handed on whole", arguments: 0..<96 as Range<UInt16>)
   func everyReason(_ number: UInt16) throws {
     let guest = try GuestOnModel()
     guest.processor.onFault = { _ in }
@@ -114,7 +114,8 @@ enum Disposition: Equatable, Sendable {
   }
 
   /// Of the instructions that are no guest's, those that are #UD, and RDPMC, which is #GP(0).
-  static let missingInstructions = [11, 15] + Array(17...27) + [36, 39, 50, 53, 59] as [UInt16]
+  static let missingInstructions: [UInt16] =
+    [11, 15] + Array(17...27) + [36, 39, 50, 53, 59, 60, 65] + Array(67...70) + [72, 73] + Array(76...81) + [84, 85]
 
   @Test(
     "F17 VMX instructions, and others that no guest has, are the same exception at every privilege level",
@@ -135,7 +136,21 @@ enum Disposition: Equatable, Sendable {
     #expect(guest.entries.last?.event == (number == 15 ? 0x8000_0B0D : 0x8000_0306))
   }
 
-  @Test("C4 no exit is handled by unloading the VMCS", arguments: 0..<80 as Range<UInt16>)
+  @Test("F17 ENCLS and ENCLV exit where the processor has them", arguments: [.encls, .enclv] as [BasicExitReason])
+  func enclaves(_ reason: BasicExitReason) throws {
+    for configuration in [.everything, .skylakeX] as [ProcessorModel.Configuration] {
+      let guest = try GuestOnModel(configuration)
+      guest.processor.onFault = { _ in }
+      let request = guest.run(.instruction(reason, length: 3))
+      #expect(request.isEnd && guest.entries.map(\.event) == [0, 0x8000_0306])
+      let hasControls = configuration.name == "everything"
+      #expect(guest.processor.faults.isEmpty == hasControls, "the model makes the exit")
+      let bitmaps = [VMCSField.enclsExitingBitmap, .enclvExitingBitmap].map { guest.processor.contents(of: $0) }
+      if hasControls { #expect(bitmaps == [.max, .max]) }
+    }
+  }
+
+  @Test("C4 no exit is handled by unloading the VMCS", arguments: 0..<96 as Range<UInt16>)
   func staysLoaded(_ number: UInt16) throws {
     let guest = try GuestOnModel()
     guest.processor.onFault = { _ in }

@@ -42,7 +42,8 @@ struct ControlRow: Sendable, CustomTestStringConvertible {
   /// 1 where the processor has them.
   static let optional: [ControlRow] = [
     .init(.secondary, 3, "Enable RDTSCP"), .init(.secondary, 5, "Enable VPID"), .init(.secondary, 6, "WBINVD exiting"),
-    .init(.secondary, 12, "Enable INVPCID"),
+    .init(.secondary, 12, "Enable INVPCID"), .init(.secondary, 15, "Enable ENCLS exiting"),
+    .init(.secondary, 28, "Enable ENCLV exiting"),
   ]
 }
 

@@ -44,9 +44,9 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
   var state: GuestInterruptibilityState {
     GuestInterruptibilityState(rawValue: (bySTI ? 1 : 0) | (byMOVSS ? 2 : 0) | (byNMI ? 8 : 0))
   }
-  /// Whether the interrupt window is what an NMI waits for: some processors exit for the NMI window before blocking by
-  /// STI ends, so that it would not.
-  var isSTIAlone: Bool { interruptsEnabled && bySTI && !byMOVSS && !byNMI }
+  /// Whether an NMI waits for the next instruction: some processors exit for the NMI window before blocking by STI ends,
+  /// so that it would not.
+  var isSTIAlone: Bool { bySTI && !byMOVSS && !byNMI }
   var interruptibility: GuestInterruptibility {
     GuestInterruptibility(interruptsEnabled: interruptsEnabled, state: state)
   }
@@ -57,11 +57,12 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
 
 @Suite("Which event goes in") struct EventDecisionTests {
   private func decide(
-    interrupted: Event? = nil, exception: Event? = nil, nmi: Bool = false, requested: Bool = false,
-    _ blocking: Blocking = .nothing
+    interrupted: Event? = nil, exception: Event? = nil, acknowledged: Event? = nil, nmi: Bool = false,
+    requested: Bool = false, _ blocking: Blocking = .nothing
   ) -> EventDecision {
     var pending = PendingEvents()
     (pending.interrupted, pending.exception, pending.nmi) = (interrupted, exception, nmi)
+    pending.acknowledged = acknowledged
     return EventDecision(
       pending: pending, interruptibility: blocking.interruptibility, externalInterruptRequested: requested)
   }
@@ -102,7 +103,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
       #expect(nmi.remaining.nmi && nmi.needsNMIWindow && nmi.remaining.interrupted == nil)
       let interrupt = decide(interrupted: .externalInterrupt(0x31), exception: exception)
       #expect(interrupt.injection == exception)
-      #expect(interrupt.remaining.interrupted == .externalInterrupt(0x31) && interrupt.needsInterruptWindow)
+      #expect(interrupt.remaining.acknowledged == .externalInterrupt(0x31) && interrupt.needsInterruptWindow)
     }
   }
 
@@ -120,11 +121,12 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
           if isHeldBack {
             // The VM entry would fail, or break what the guest relies on.
             #expect(decision.injection != event)
-            let isKept = decision.remaining.interrupted == event || first == .nmi && decision.remaining.nmi
+            let isKept = decision.remaining.acknowledged == event || first == .nmi && decision.remaining.nmi
             #expect(isKept)
-            #expect(first == .nmi && !blocking.isSTIAlone ? decision.needsNMIWindow : decision.needsInterruptWindow)
+            let needsNMI = blocking.isSTIAlone ? decision.needsEndOfBlockingBySTI : decision.needsNMIWindow
+            #expect(first == .nmi ? needsNMI : decision.needsInterruptWindow)
           } else {
-            #expect(decision.injection == event && decision.remaining.interrupted == nil)
+            #expect(decision.injection == event && decision.remaining.acknowledged == nil)
             #expect(decision.remaining.nmi == nmi && decision.needsNMIWindow == nmi)
             #expect(!decision.takesExternalInterrupt && decision.needsInterruptWindow == requested)
           }
@@ -160,7 +162,8 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
     #expect(nmi.injection == (acceptsNMI ? .nmi : nil))
     let needsNMIWindow = !acceptsNMI && !blocking.isSTIAlone
     #expect(nmi.remaining.nmi == !acceptsNMI && nmi.needsNMIWindow == needsNMIWindow)
-    #expect(nmi.needsInterruptWindow == blocking.isSTIAlone && !nmi.takesExternalInterrupt)
+    #expect(nmi.needsEndOfBlockingBySTI == blocking.isSTIAlone)
+    #expect(!nmi.needsInterruptWindow && !nmi.takesExternalInterrupt)
 
     let interrupt = decide(requested: true, blocking)
     #expect(interrupt.injection == nil && interrupt.takesExternalInterrupt == acceptsInterrupt)
@@ -180,7 +183,8 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
       pending: pending, interruptibility: blocking.interruptibility, externalInterruptRequested: false)
     let acceptsNMI = blocking.interruptibility.acceptsNMI
     #expect(first.injection == (acceptsNMI ? .nmi : nil))
-    #expect(first.needsNMIWindow == !blocking.isSTIAlone && first.needsInterruptWindow == blocking.isSTIAlone)
+    #expect(first.needsNMIWindow == !blocking.isSTIAlone && first.needsEndOfBlockingBySTI == blocking.isSTIAlone)
+    #expect(!first.needsInterruptWindow)
     #expect(first.remaining.nmi && first.remaining.secondNMI == !acceptsNMI)
     if !acceptsNMI { return }
     let second = EventDecision(
@@ -193,6 +197,7 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
     let decision = decide(blocking)
     #expect(decision.injection == nil && decision.remaining.isEmpty)
     #expect(!decision.takesExternalInterrupt && !decision.needsInterruptWindow && !decision.needsNMIWindow)
+    #expect(!decision.needsEndOfBlockingBySTI)
   }
 
   @Test("F6 no event is ever lost, doubled, or put in where it is blocked", arguments: Blocking.allCases)
@@ -208,8 +213,9 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
             let interruptsBefore = (first?.type == .externalInterrupt ? 1 : 0)
             let interruptsAfter =
               (decision.injection?.type == .externalInterrupt ? 1 : 0)
-              + (decision.remaining.interrupted?.type == .externalInterrupt ? 1 : 0)
+              + (decision.remaining.acknowledged?.type == .externalInterrupt ? 1 : 0)
             #expect(interruptsBefore == interruptsAfter)
+            #expect(decision.remaining.interrupted == nil)
             let nmisBefore = (nmi ? 1 : 0) + (first?.type == .nmi ? 1 : 0)
             let nmisAfter =
               (decision.injection == .nmi ? 1 : 0) + (decision.remaining.nmi ? 1 : 0)
@@ -217,16 +223,38 @@ struct Blocking: Sendable, CaseIterable, CustomTestStringConvertible {
             #expect(nmisBefore == nmisAfter)
             #expect(!requested || decision.takesExternalInterrupt || decision.needsInterruptWindow)
             #expect(!decision.takesExternalInterrupt || decision.injection == nil)
-            let isWaitedFor =
-              blocking.isSTIAlone && decision.injection == nil ? decision.needsInterruptWindow : decision.needsNMIWindow
-            #expect(!decision.remaining.nmi || isWaitedFor)
-            #expect(decision.remaining.nmi || !decision.needsNMIWindow)
+            let endsSTI = decision.remaining.nmi && blocking.isSTIAlone && decision.injection == nil
+            #expect(decision.needsEndOfBlockingBySTI == endsSTI)
+            #expect(decision.needsNMIWindow == (decision.remaining.nmi && !endsSTI))
             if decision.injection == .nmi { #expect(blocking.interruptibility.acceptsNMI) }
             let takesInterrupt = decision.takesExternalInterrupt || decision.injection?.type == .externalInterrupt
             if takesInterrupt { #expect(blocking.interruptibility.acceptsExternalInterrupt) }
             #expect(decision.remaining.exception == nil)
           }
         }
+      }
+    }
+  }
+
+  @Test(
+    "F6 an interrupt that was acknowledged and overtaken waits for its turn, whatever else comes",
+    arguments: Blocking.allCases)
+  func acknowledged(_ blocking: Blocking) {
+    let waiting = Event.externalInterrupt(0x31)
+    let others = [nil] + EventClass.allCases.filter { $0 != .externalInterrupt }.flatMap(\.events).map { Optional($0) }
+    for event in others {
+      for (nmi, requested) in [(false, false), (false, true), (true, false), (true, true)] {
+        let isAfterExit = event?.type != .hardwareException
+        let decision = decide(
+          interrupted: isAfterExit ? event : nil, exception: isAfterExit ? nil : event, acknowledged: waiting, nmi: nmi,
+          requested: requested, blocking)
+        let without = decide(
+          interrupted: isAfterExit ? event : nil, exception: isAfterExit ? nil : event, nmi: nmi, blocking)
+        let isTaken = without.injection == nil && blocking.interruptibility.acceptsExternalInterrupt
+        #expect(decision.injection == (isTaken ? waiting : without.injection))
+        #expect(decision.remaining.acknowledged == (isTaken ? nil : waiting))
+        #expect(decision.needsInterruptWindow == (!isTaken || requested) && !decision.takesExternalInterrupt)
+        #expect(!decision.remaining.isEmpty || isTaken)
       }
     }
   }

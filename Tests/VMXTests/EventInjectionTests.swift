@@ -5,7 +5,9 @@ import VMCS
 @testable import VMX
 
 @Suite("Events in the VMCS") struct EventInjectionTests {
-  private static let windows: PrimaryProcessorBasedVMExecutionControls = [.interruptWindowExiting, .nmiWindowExiting]
+  private static let windows: PrimaryProcessorBasedVMExecutionControls = [
+    .interruptWindowExiting, .nmiWindowExiting, .monitorTrapFlag,
+  ]
 
   private func block(_ fixture: VCPUFixture, _ blocking: Blocking, isProtected: Bool = true) {
     fixture.set(.guestInterruptibilityState, blocking.state)
@@ -14,8 +16,19 @@ import VMCS
   }
 
   @Test("F6 what is decided is what is written, and what waits is decided again", arguments: Blocking.allCases)
-  func prepare(_ blocking: Blocking) throws {
-    let fixture = try VCPUFixture()
+  func prepare(_ blocking: Blocking) throws { try prepare(blocking, .skylakeX, hasMonitorTrapFlag: true) }
+
+  @Test("F6 without “monitor trap flag” an NMI behind STI waits for interrupts", arguments: Blocking.allCases)
+  func prepareWithoutMonitorTrapFlag(_ blocking: Blocking) throws {
+    var configuration = ProcessorModel.Configuration.skylakeX
+    configuration.primary.subtract([.monitorTrapFlag])
+    try prepare(blocking, configuration, hasMonitorTrapFlag: false)
+  }
+
+  private func prepare(
+    _ blocking: Blocking, _ configuration: ProcessorModel.Configuration, hasMonitorTrapFlag: Bool
+  ) throws {
+    let fixture = try VCPUFixture(configuration)
     for exception in [nil, .generalProtection, .invalidOpcode] as [Event?] {
       for nmi in [false, true] {
         for requested in [false, true] {
@@ -35,16 +48,51 @@ import VMCS
             fixture.contents(.vmEntryInterruptionInformation).rawValue
               == (decision.injection?.information.rawValue ?? 0))
           let primary = fixture.contents(.primaryProcessorBasedVMExecutionControls)
-          #expect(primary.contains(.interruptWindowExiting) == decision.needsInterruptWindow)
+          let endsSTI = decision.needsEndOfBlockingBySTI
+          #expect(primary.contains(.monitorTrapFlag) == (endsSTI && hasMonitorTrapFlag))
+          let needsInterruptWindow = decision.needsInterruptWindow || endsSTI && !hasMonitorTrapFlag
+          #expect(primary.contains(.interruptWindowExiting) == needsInterruptWindow)
           #expect(primary.contains(.nmiWindowExiting) == decision.needsNMIWindow)
           #expect(primary.subtracting(Self.windows) == fixture.support.controls.primary)
           let stillNeeded = vcpu.needsEventPreparation
-          #expect(stillNeeded == (decision.needsInterruptWindow || decision.needsNMIWindow))
+          #expect(stillNeeded == (decision.needsInterruptWindow || decision.needsNMIWindow || endsSTI))
           fixture.set(.vmEntryInterruptionInformation, VMEntryInterruptionInformation(rawValue: 0))
           _ = vcpu.unload()
         }
       }
     }
+  }
+
+  @Test("F5 an acknowledged interrupt outlives whatever is delivered, interrupted or injected again before it")
+  func acknowledgedInterrupt() throws {
+    let fixture = try VCPUFixture()
+    var vcpu = fixture.makeLoadedVCPU()
+    let blocked = Blocking(interruptsEnabled: false, bySTI: false, byMOVSS: false, byNMI: false)
+    block(fixture, .nothing)
+    fixture.set(.idtVectoringInformation, IDTVectoringInformation(rawValue: 0x8000_0031))
+    vcpu.keepInterruptedEvent()
+    vcpu.raise(.exception(.pageFault, errorCode: 2))
+    func injected() -> UInt32 {
+      _ = vcpu.prepareEvents(externalInterruptRequested: false)
+      let information = fixture.contents(.vmEntryInterruptionInformation).rawValue
+      fixture.set(.vmEntryInterruptionInformation, VMEntryInterruptionInformation(rawValue: 0))
+      return information
+    }
+    #expect(injected() == 0x8000_0B0E)
+    // The delivery of #PF is interrupted.
+    fixture.set(.idtVectoringInformation, IDTVectoringInformation(rawValue: 0x8000_0B0E))
+    vcpu.keepInterruptedEvent()
+    #expect(injected() == 0x8000_0B0E)
+    // In its handler an entry with #UD fails.
+    block(fixture, blocked)
+    vcpu.raise(.invalidOpcode)
+    _ = vcpu.prepareEvents(externalInterruptRequested: false)
+    vcpu.keepInjectedEvent()
+    #expect(injected() == 0x8000_0306)
+    #expect(!vcpu.endsHLT && injected() == 0)
+    block(fixture, .nothing)
+    #expect(vcpu.endsHLT && injected() == 0x8000_0031)
+    #expect(vcpu.state.events.isEmpty && injected() == 0)
   }
 
   @Test("D9 after every operation the software shadow of the primary controls is what the VMCS holds")

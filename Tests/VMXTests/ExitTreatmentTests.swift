@@ -22,7 +22,7 @@ import VMCS
     switch (exit, treatment) {
     case (.exception, .reflected), (.externalInterrupt, .hostEvent), (.preemptionTimerExpired, .hostEvent),
       (.tripleFault, .guestStops), (.initSignal, .guestStops), (.eptMisconfiguration, .guestStops),
-      (.interruptWindow, .resumed), (.nmiWindow, .resumed), (.eptViolation, .resumed),
+      (.interruptWindow, .resumed), (.nmiWindow, .resumed), (.monitorTrapFlag, .resumed), (.eptViolation, .resumed),
       (.taskSwitch, .emulated), (.cpuid, .emulated), (.hlt, .emulated), (.controlRegisterAccess, .emulated),
       (.io, .emulated), (.rdmsr, .emulated), (.wrmsr, .emulated), (.xsetbv, .emulated),
       (.invalidateCaches, .ignored), (.undefinedInstruction, .invalidOpcode),

@@ -354,23 +354,50 @@ extension ProcessorAccess {
     }
   }
 
-  @Test("C6 after its making, of all control words only two change: windows, and IA-32e mode guest")
-  func controlsAreFixed() throws {
-    let fixture = try VCPUFixture()
+  /// Optional controls, and those of the secondary ones that change with the local APIC's mode.
+  static let modeControls: [(OptionalControls, SecondaryProcessorBasedVMExecutionControls)] = [
+    ([], []), (.all, [.virtualizeAPICAccesses, .virtualizeX2APICMode]),
+    ([.useTPRShadow, .virtualizeX2APICMode], .virtualizeX2APICMode), (.virtualizeAPICAccesses, .virtualizeAPICAccesses),
+  ]
+
+  @Test(
+    "C6 after its making, of all controls these change: windows, IA-32e mode guest, and what virtualizes the local APIC",
+    arguments: modeControls)
+  func changingControls(options: OptionalControls, modes: SecondaryProcessorBasedVMExecutionControls) throws {
+    let fixture = try VCPUFixture(.everything, wanting: options)
+    let controls = fixture.support.controls
+    var changed = ControlWords(pinBased: [], primary: [], secondary: [], exit: [], entry: [])
+    func note() {
+      changed.pinBased.formUnion(
+        fixture.contents(.pinBasedVMExecutionControls).symmetricDifference(controls.pinBased))
+      changed.primary.formUnion(
+        fixture.contents(.primaryProcessorBasedVMExecutionControls).symmetricDifference(controls.primary))
+      changed.secondary.formUnion(
+        fixture.contents(.secondaryProcessorBasedVMExecutionControls).symmetricDifference(controls.secondary))
+      changed.exit.formUnion(fixture.contents(.primaryVMExitControls).symmetricDifference(controls.exit))
+      changed.entry.formUnion(fixture.contents(.vmEntryControls).symmetricDifference(controls.entry))
+    }
     var vcpu = fixture.makeLoadedVCPU()
-    for register in GuestRegister.plain { try vcpu.setRegister(register, to: ~0) }
+    for register in GuestRegister.plain {
+      try vcpu.setRegister(register, to: ~0)
+      note()
+    }
     for request in [true, false] {
-      vcpu.requestNMI()
+      // The second waits for the first.
+      for _ in 0..<2 { vcpu.requestNMI() }
       _ = vcpu.prepareEvents(externalInterruptRequested: request)
+      note()
     }
     vcpu.requestInterruptWindow()
-    let controls = fixture.support.controls
-    #expect(fixture.contents(.pinBasedVMExecutionControls) == controls.pinBased)
-    #expect(fixture.contents(.secondaryProcessorBasedVMExecutionControls) == controls.secondary)
-    #expect(fixture.contents(.primaryVMExitControls) == controls.exit)
-    let windows: PrimaryProcessorBasedVMExecutionControls = [.interruptWindowExiting, .nmiWindowExiting]
-    #expect(fixture.contents(.primaryProcessorBasedVMExecutionControls).subtracting(windows) == controls.primary)
-    #expect(fixture.contents(.vmEntryControls).subtracting(.ia32eModeGuest) == controls.entry)
+    note()
+    for mode in LocalAPICMode.allCases {
+      vcpu.setLocalAPICMode(mode)
+      note()
+    }
+    let expected = ControlWords(
+      pinBased: [], primary: [.interruptWindowExiting, .nmiWindowExiting], secondary: modes, exit: [],
+      entry: .ia32eModeGuest)
+    #expect(changed == expected)
     for field in [
       VMCSField.exceptionBitmap.encoding, VMCSField.eptPointer.encoding, VMCSField.msrBitmapsAddress.encoding,
     ] {
@@ -378,7 +405,7 @@ extension ProcessorAccess {
     }
   }
 
-  @Test("C7 a vCPU that is unloaded is active on no processor, and can run on another")
+  @Test("C7 the VMCS of a vCPU that is unloaded is active on no processor, and can be loaded on another")
   func migration() throws {
     let fixture = try VCPUFixture()
     let other = ProcessorModel(memory: fixture.processor.memory)

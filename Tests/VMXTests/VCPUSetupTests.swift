@@ -134,6 +134,23 @@ struct FieldWrite: Equatable, CustomStringConvertible {
     #expect(fixture.processor.trace.vmwrites.allSatisfy { $0.field.type != .hostState })
   }
 
+  @Test("F12 a vCPU that is loaded on a processor other than the one whose host state it has panics")
+  func otherProcessor() async throws {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let fixture = try VCPUFixture()
+      var configuration = fixture.processor.configuration
+      configuration.cpuid[ProcessorModel.CPUIDLeaf(1)]?.ebx ^= 5 << 24
+      let host = HostState(
+        of: ProcessorModel(configuration), cs: fixture.host.cs, ds: fixture.host.ds, tr: fixture.host.tr,
+        gdtrBase: fixture.host.gdtrBase, idtrBase: fixture.host.idtrBase, trBase: fixture.host.trBase,
+        rip: fixture.host.rip)
+      let vcpu = VCPU(memory: fixture.memory, settings: fixture.settings, host: host, on: fixture.processor)
+      _ = vcpu.load()
+    }
+    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(text.contains("loaded on another processor than the one whose host state it has: 0x"), "\(text)")
+  }
+
   @Test("E2 a vCPU has four pages: its VMCS, its MSR bitmaps, its registers, and its virtual-APIC page")
   func pages() throws {
     let model = ProcessorModel()

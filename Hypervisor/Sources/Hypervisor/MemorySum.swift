@@ -1,6 +1,7 @@
 import Boot
 import Host
 import Machine
+import VMCS
 import VMX
 
 /// A sum over all memory below 4 GiB that nobody is to change while the guest runs.
@@ -57,12 +58,23 @@ struct MemorySum {
     sum.add(pool.apicAccessPage, at: contents)
     if pool.areTablesComplete {
       tables.forEachEntry { address, level, entry in
-        if level < 4, address == LocalAPIC.usualAddress & ~0 << UInt64(12 + 9 * (level - 1)) { return }
+        if isWayToLocalAPIC(address, level, entry, pool) { return }
         sum.add(address | UInt64(level))
         sum.add(entry)
       }
     }
     return sum
+  }
+
+  /// Whether an entry is what the guest's use of its local APIC may put there: a table of the pool, or the APIC-access
+  /// page.
+  private static func isWayToLocalAPIC(_ address: UInt64, _ level: Int, _ entry: UInt64, _ pool: PoolUse) -> Bool {
+    guard level < 4, address == LocalAPIC.usualAddress & ~0 << UInt64(12 + 9 * (level - 1)) else { return false }
+    let target = entry & ~0xFFF
+    if level > 1 { return pool.pages.contains(target) && entry == target | EPTPermissions.all.rawValue }
+    let permissions: EPTPermissions = [.read, .write]
+    return pool.apicAccessPage.contains(target)
+      && entry == target | permissions.rawValue | UInt64(EPTMemoryType.writeBack.rawValue) << 3
   }
 
   /// Not the address itself, since a pointer to the first page is nil.

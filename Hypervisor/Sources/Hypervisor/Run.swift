@@ -123,7 +123,14 @@ func finish<P: VMXProcessor>(
   machine.pointee.lock.release()
   guest.pointee.writeCosts()
   switch stop {
-  case .powerOff, .reset: break
+  case .powerOff: break
+  case .reset:
+    // What says that the guest is started once more says by what, too.
+    if guest.pointee.isLastStart {
+      var output = ReportPort(lineStart: "skep: guest ")
+      stop.write(to: &output)
+      output.write("\n")
+    }
   case .exit(let status):
     var output = ReportPort(lineStart: "skep: status ")
     output.write(decimal: UInt64(status))

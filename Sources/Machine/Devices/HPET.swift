@@ -89,7 +89,7 @@ public struct HPET: ~Copyable {
 
   /// Whether a timer may yet send an NMI or an INIT.
   var canSendEvents: Bool {
-    guard configuration & Self.enable != 0 else { return false }
+    guard configuration & Self.enable != 0, nextDeadline != .max else { return false }
     for index in 0..<Self.timerCount where timers[index].isInterruptEnabled && timers[index].usesMessages {
       if timers[index].message?.isEvent == true { return true }
     }

@@ -14,7 +14,7 @@ extension ByteWriter {
   ///
   /// - Parameters:
   ///   - name: The name, 4 characters.
-  ///   - hardwareID: The _HID, an EISA identifier of 7 characters, for example "PNP0501".
+  ///   - hardwareID: The _HID: an EISA identifier of 7 characters, for example "PNP0501", or an ACPI identifier of 8.
   ///   - resources: Appends small resource descriptors, without the end tag.
   mutating func amlDevice(_ name: StaticString, _ hardwareID: StaticString, _ resources: (inout ByteWriter) -> Void) {
     append(0x5B as UInt8)
@@ -22,8 +22,12 @@ extension ByteWriter {
     amlPackageLength {
       $0.append(name)
       $0.amlName("_HID")
-      $0.append(0x0C as UInt8)
-      $0.append(Self.eisaID(hardwareID))
+      if hardwareID.utf8CodeUnitCount == 7 {
+        $0.append(0x0C as UInt8)
+        $0.append(Self.eisaID(hardwareID))
+      } else {
+        $0.amlString(hardwareID)
+      }
       $0.amlName("_CRS")
       $0.amlBuffer { crs in
         resources(&crs)
@@ -43,9 +47,7 @@ extension ByteWriter {
       $0.append(Self.hexadecimalDigit(number >> 4))
       $0.append(Self.hexadecimalDigit(number & 0xF))
       $0.amlName("_HID")
-      $0.append(0x0D as UInt8)
-      $0.append("ACPI0007")
-      $0.append(0 as UInt8)
+      $0.amlString("ACPI0007")
       $0.amlName("_UID")
       $0.amlInteger(number)
     }
@@ -88,6 +90,12 @@ extension ByteWriter {
   private mutating func amlName(_ name: StaticString) {
     append(0x08 as UInt8)
     append(name)
+  }
+
+  private mutating func amlString(_ text: StaticString) {
+    append(0x0D as UInt8)
+    append(text)
+    append(0 as UInt8)
   }
 
   private mutating func amlInteger(_ value: UInt8) {

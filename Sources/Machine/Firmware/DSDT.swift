@@ -11,6 +11,14 @@ extension ACPITables {
         $0.ioPorts(0x3F8, count: 8)
         $0.irq(4)
       }
+      // Without its interface by DMA: the data register is the upper half of the selector register.
+      bus.amlDevice("FWCF", "QEMU0002") { $0.ioPorts(FirmwareConfiguration.selectorPort, count: 2) }
+      // The ports of the FADT, for which no other device here asks.
+      bus.amlDevice("MBRD", "PNP0C02") {
+        $0.ioPorts(ACPIPowerManagement.port, count: 6)
+        if platform.hasPowerManagementTimer { $0.ioPorts(ACPIPowerManagementTimer.port, count: 4) }
+        $0.ioPorts(0xCF9, count: 1)
+      }
     }
   }
 
