@@ -6,8 +6,9 @@ struct HostileRun {
   var rounds: Int
   /// How it ended, as Skep tells it.
   var end: String
-  /// Whether its time was over: it has lost its way, or Skep repeats one of its exits for ever, which looks the same.
-  var isLost: Bool { end.contains(Self.lost) }
+  /// Whether its time was over, or its second processor has ended it since the first came to no other round: it has lost
+  /// its way, or Skep repeats one of its exits for ever, which looks the same.
+  var isLost: Bool { end.contains(Self.lost) || end.contains(Self.firstIsLost) }
   /// What must not happen and has happened; nil if nothing has.
   var failure: String?
 
@@ -64,7 +65,7 @@ struct HostileRun {
     let end = line.dropFirst(4).prefix { $0 != "[" }.split(separator: " ").joined(separator: " ")
     let registers = lines.firstIndex { $0.hasPrefix("RAX 0x") } ?? 0
     let why =
-      lines.first { $0.hasPrefix("the first processor is lost") || $0.hasPrefix("the guest has destroyed what") }
+      lines.first { $0.hasPrefix(firstIsLost) || $0.hasPrefix("the guest has destroyed what") }
       ?? lines[..<registers].last { !$0.hasPrefix("on processor") }
     return end + (why.map { ": " + $0 } ?? "")
   }
@@ -91,6 +92,9 @@ struct HostileRun {
 
   /// What Skep says of a guest whose time was over.
   private static let lost = "the guest has not ended in the time that it was given"
+
+  /// What the second processor says before it ends a guest whose first has come to no other round for long.
+  private static let firstIsLost = "the first processor is lost"
 
   /// How often the second processor ticks in a second of the guest's, at least; it is set to 100.
   private static let leastTickRate = 60
@@ -142,7 +146,8 @@ struct HostileRun {
   private static func standstill(in lines: [String]) -> String? {
     let times = lines.compactMap { $0.firstMatch(of: /^ *the guest's time was ([0-9]+) ms$/) }
     guard let milliseconds = times.last.flatMap({ Int($0.1) }) else { return "the guest's time is not known" }
-    let ticks = lines.compactMap { number($0, after: "beat ") }.last ?? 0
+    // What noise prints may garble a line.
+    let ticks = lines.compactMap { number($0, after: "beat ") }.max() ?? 0
     // The ticks since the last line are not known, nor are those while it was printed.
     return ticks + 2 * ticksPerLine < leastTickRate * milliseconds / 1000
       ? "the second processor has stood still before the end" : nil

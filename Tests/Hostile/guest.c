@@ -16,6 +16,10 @@ bool two_processors;
 uint64_t round_number, rounds = 2000;
 uint32_t part_end;
 bool ends_by_port;
+uint64_t cr4_features, xcr0_features, noise_cr4;
+#ifdef TRACE
+uint32_t steps_left;
+#endif
 
 static uint64_t seed;
 static bool stays, is_again;
@@ -26,7 +30,8 @@ static table golden_3, victim_3, golden_low, victim_low, golden_high, victim_hig
 static table golden_interrupts, victim_interrupts, golden_apic, victim_apic;
 table noise_3, noise_2, noise_1;
 uint32_t noise_32[1024] __attribute__((aligned(4096)));
-static uint32_t directory_32[1024] __attribute__((aligned(4096))), low_32[1024] __attribute__((aligned(4096)));
+uint32_t directory_32[1024] __attribute__((aligned(4096)));
+static uint32_t low_32[1024] __attribute__((aligned(4096)));
 static uint32_t devices_32[1024] __attribute__((aligned(4096)));
 static uint64_t pointers_pae[4] __attribute__((aligned(32)));
 legacy_mode legacy;
@@ -83,6 +88,8 @@ void say(const char *text, uint64_t number) {
   out8(0x3FB, 3);
   out8(0x3F9, 0);
   out8(0x3FC, 3);
+  // Noise may have begun a line.
+  put('\n');
   while (*text) put(*text++);
   char digits[20];
   int count = 0;
@@ -279,7 +286,7 @@ uint32_t make_32_bit_tables(void) {
   }
   directory_32[0] = (uint32_t)(uint64_t)low_32 | 7;
   for (uint32_t index = 1; index < 8; index++) directory_32[index] = index << 22 | 0xE7;
-  directory_32[0x100] = (uint32_t)(uint64_t)noise_32 | 7;
+  directory_32[NOISE_DIRECTORY] = (uint32_t)(uint64_t)noise_32 | 7;
   directory_32[0x3FB] = (uint32_t)(uint64_t)devices_32 | 7;
   if (!two_processors) devices_32[0] = (uint32_t)IOAPIC | 0x77, devices_32[0x200] = (uint32_t)APIC | 0x77;
   devices_32[0x100] = (uint32_t)HPET | 0x77;
@@ -304,10 +311,33 @@ static void reset_messages(void) {
   for (uint64_t timer = HPET + 0x100; timer < HPET + 0x200; timer += 0x20) *memory(timer) = *memory(timer + 0x14) = 0;
 }
 
-// The local APIC in xAPIC mode at its usual address, and the PIT by the I/O APIC as NMI: it ends what takes too long.
+static void cpuid(uint32_t leaf, uint32_t *registers) {
+  __asm__ volatile("cpuid" : "=a"(registers[0]), "=b"(registers[1]), "=c"(registers[2]), "=d"(registers[3])
+    : "a"(leaf), "c"(0));
+}
+
+static void find_features(void) {
+  uint32_t first[4], basic[4], extended[4], state[4];
+  cpuid(0, first), cpuid(1, basic), cpuid(7, extended), cpuid(0xD, state);
+  cr4_features = GOLDEN_CR4 | (basic[2] >> 17 & 1 ? CR4_PCIDE : 0) | (basic[2] >> 26 & 1 ? CR4_OSXSAVE : 0);
+  if (first[0] >= 7)
+    cr4_features |= (extended[1] & 1 ? CR4_FSGSBASE : 0) | (extended[1] >> 7 & 1 ? CR4_SMEP : 0)
+      | (extended[1] >> 20 & 1 ? CR4_SMAP : 0) | (extended[2] >> 2 & 1 ? CR4_UMIP : 0) | (extended[2] >> 3 & 1 ? CR4_PKE : 0);
+  if (cr4_features & CR4_OSXSAVE) xcr0_features = state[0];
+}
+
+// XCR0 with all that there is, or with x87 and SSE.
+static void set_extended_control_register(void) {
+  if (!xcr0_features) return;
+  uint64_t value = one_in(4) ? 3 : xcr0_features;
+  __asm__ volatile("mov %0, %%cr4; xsetbv; mov %1, %%cr4"
+    : : "r"((uint64_t)(GOLDEN_CR4 | CR4_OSXSAVE)), "r"((uint64_t)GOLDEN_CR4), "a"((uint32_t)value), "d"(value >> 32), "c"(0));
+}
+
+// The local APIC in xAPIC mode at its usual address, without interrupts that have waited or were not ended, and the PIT by the I/O APIC as NMI: it ends what takes too long.
 static void set_interrupts(void) {
   uint64_t base = rdmsr(0x1B);
-  if ((base & ~0x100ul) != (APIC | 0x800)) {
+  if (two_processors || !one_in(4) || (base & ~0x100ul) != (APIC | 0x800)) {
     wrmsr(0x1B, APIC | (base & 0x100));
     wrmsr(0x1B, APIC | 0x800 | (base & 0x100));
   }
@@ -316,6 +346,8 @@ static void set_interrupts(void) {
   *memory(APIC + 0xB0) = 0;
   *memory(APIC + 0x320) = 0x10000;
   if (two_processors || round_number % 8 == 0) reset_messages();
+  // Legacy replacement takes the PIT's place.
+  *memory(HPET + 0x10) &= ~2u;
   *memory(IOAPIC) = 0x15;
   *memory(IOAPIC + 16) = 0;
   *memory(IOAPIC) = 0x14;
@@ -331,8 +363,6 @@ static void shut_down(void) {
 
 static _Noreturn void finish(void) {
   if (two_processors) {
-    // Noise to COM1 may have begun a line.
-    put('\n');
     uint32_t told = ap_ticks;
     for (int patience = 0; patience < 10000000 && ap_ticks - told < 3; patience++) __asm__ volatile("pause");
     say(ap_ticks - told < 3 ? "the second processor stands still " : "alive ", ap_ticks);
@@ -364,16 +394,16 @@ static _Noreturn void look_and_shut_down(void) {
 // The next round, on a fresh stack and with everything as it was.
 _Noreturn void next_round(void) {
   for (;;) {
+#ifdef TRACE
+    say("steps left ", steps_left), say("vector ", hp.vector);
+#endif
     if (round_number == rounds) finish();
     set_segments();
     set_real_mode();
     set_tables();
     __asm__ volatile("lldt %w0; ltr %w1" : : "r"(0), "r"(TASK_64) : "memory");
-    // With DR7.GD this is a debug exception first, after whose handler it is done.
-    hp.steps = 1;
-    __asm__ volatile("mov %0, %%dr7" : : "r"(0ul));
+    set_extended_control_register();
     set_interrupts();
-    hp.nmis = 0;
     if (is_again) look_and_shut_down();
     if (round_number % 64 == 0) say("round ", round_number);
     round_number++;
@@ -416,6 +446,7 @@ _Noreturn void start(const uint8_t *parameters) {
   part_end = hp.position + PORT_PART;
   ends_by_port = seed / PORT_PARTS % 2 != seed % 2;
   if (!is_again) say("seed ", seed);
+  find_features();
   set_segments();
   set_tables();
   __asm__ volatile("mov %0, %%cr3; lgdt %1; lidt %2" : : "r"(golden), "m"(gdt_pointer), "m"(idt_pointer) : "memory");

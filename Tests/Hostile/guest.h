@@ -39,6 +39,15 @@
 #define GOLDEN_CR4 0x620
 #define GOLDEN_EFER 0x901
 
+#define CR4_PAE 0x20
+#define CR4_UMIP 0x800
+#define CR4_FSGSBASE 0x10000
+#define CR4_PCIDE 0x20000
+#define CR4_OSXSAVE 0x40000
+#define CR4_SMEP 0x100000
+#define CR4_SMAP 0x200000
+#define CR4_PKE 0x400000
+
 #ifndef __ASSEMBLER__
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,12 +73,16 @@ extern writable hp;
 extern registers state;
 // The noise in tables: of the second entry of the top one.
 extern table golden, victim, noise_3, noise_2, noise_1;
-extern uint32_t noise_32[1024];
+extern uint32_t noise_32[1024], directory_32[1024];
 extern uint64_t gdt[64];
 
 extern volatile uint32_t ap_ticks;
 extern bool two_processors;
 extern uint64_t round_number, rounds;
+// What the processor has: bits of control register 4, and of XCR0.
+extern uint64_t cr4_features, xcr0_features;
+// Control register 4 for what `enter` runs.
+extern uint64_t noise_cr4;
 
 // The kinds of access to a port: of 1, 2 or 4 bytes, by IN, INS, OUT or OUTS.
 #define PORT_KINDS 12
@@ -116,6 +129,8 @@ void out8(uint16_t port, uint8_t value);
 #define IOAPIC 0xFEC00000ul
 #define HPET 0xFED00000ul
 #define APIC 0xFEE00000ul
+// The entry of the page directory of 32-bit paging from which on those are noise.
+#define NOISE_DIRECTORY 0x100
 // Where the page tables made of noise are looked at: the second entry of the top table.
 #define NOISE_ADDRESS (1ul << 39)
 #endif

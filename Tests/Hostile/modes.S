@@ -173,6 +173,9 @@ low_end:
 high_start:
   cli
   cld
+  // Noise that comes here over zeros has another CS, and with that another privilege level.
+  ljmp $0xFFFC, $high_start_2 - high_start + HIGH_RECOVERY - 0xFFFC0
+high_start_2:
   xor %ax, %ax
   mov %ax, %ss
   mov $REAL_STACK, %esp

@@ -83,6 +83,8 @@ static const struct {
   {2, {0x8E, 0xD0}}, {2, {0x8E, 0xD8}}, {2, {0x0F, 0x05}}, {2, {0x0F, 0x07}}, {2, {0x0F, 0x34}}, {2, {0x0F, 0x35}},
   {2, {0xFF, 0x2F}}, {2, {0xFF, 0x1F}}, {1, {0xCC}}, {3, {0x0F, 0x01, 0xF8}}, {3, {0x0F, 0xC7, 0x2F}},  // far jump, XRSTORS
   {4, {0x0F, 0xAE, 0x2F, 0x90}}, {4, {0x0F, 0xAE, 0x27, 0x90}}, {3, {0x0F, 0xC7, 0xF0}}, {3, {0x0F, 0x18, 0x07}},
+  {6, {0x83, 0xE7, 0xC0, 0x0F, 0xAE, 0x27}}, {6, {0x83, 0xE7, 0xC0, 0x0F, 0xAE, 0x2F}},  // AND EDI, -64, and XSAVE, XRSTOR,
+  {6, {0x83, 0xE7, 0xC0, 0x0F, 0xC7, 0x2F}}, {6, {0x83, 0xE7, 0xC0, 0x0F, 0xC7, 0x1F}},  // XSAVES and XRSTORS
 };
 
 // Whether it takes away what the handlers need: LGDT, LIDT, LMSW, MOV to CR0 and CR3.
@@ -105,6 +107,16 @@ static void emit_mixture(unsigned count) {
   EMIT(0xF1, 0xCC, 0x0F, 0x0B);
 }
 
+// What control register 4 enables while noise runs: XSAVE in half of the rounds. With SMEP and SMAP noise of a ring below 3 comes
+// to nothing, for its pages are the user's; RFLAGS.AC is against SMAP.
+static void set_features(void) {
+  noise_cr4 = GOLDEN_CR4 | (one_in(2) ? CR4_OSXSAVE : 0);
+  if (one_in(4)) noise_cr4 |= noise() & (CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_PKE);
+  if (one_in((state.cs & 3) == 3 ? 4 : 256)) noise_cr4 |= CR4_SMEP;
+  if (one_in((state.cs & 3) == 3 ? 4 : 32)) noise_cr4 |= CR4_SMAP, state.rflags |= one_in(8) ? 0 : 0x40000;
+  noise_cr4 &= cr4_features;
+}
+
 // Where noise begins in its registers and flags. With RFLAGS.IF = 0 a HLT is the end of the guest, so that is rare.
 static void prepare(uint64_t cs, uint64_t ss) {
   state.rip = SCRATCH + (one_in(8) ? 4096 - below(16) : 64);
@@ -114,6 +126,7 @@ static void prepare(uint64_t cs, uint64_t ss) {
   state.rflags = 2 | (one_in(32) ? 0 : 0x200) | (one_in(4) ? 0 : 0x100) | (noise() & 0x40CD5) | (one_in(16) ? 0x4000 : 0)
     | (one_in(4) ? 0x3000 : 0);
   hp.steps = 8 + (int)below(56);
+  set_features();
   fill_registers();
   code = (uint8_t *)state.rip;
 }
@@ -230,6 +243,8 @@ static _Noreturn void write_ends(uint64_t value) {
 
 static _Noreturn void enter_ports(void (*ports)(uint64_t)) {
   prepare(CODE_64, DATA);
+  // It writes to pages of the user.
+  noise_cr4 &= ~(uint64_t)(CR4_SMAP | CR4_PKE);
   state.rip = (uint64_t)ports;
   state.rflags = 2 | (one_in(2) ? 0x200 : 0);
   state.rdi = noise();
@@ -254,15 +269,62 @@ static uint32_t msr_index(void) {
   return range == sizeof ranges / sizeof *ranges ? (uint32_t)noise() : ranges[range].first + (uint32_t)below(ranges[range].count);
 }
 
+// The low half of an interrupt to the second processor that it can bear: fixed, lowest priority or an NMI, by edge, and not
+// with the vector of its timer or of an exception. It has no logical destination; in x2APIC mode the first has one.
+static uint32_t bearable_interrupt(void) {
+  static const uint32_t modes[] = {0, 0, 0x100, 0x400};
+  uint32_t vector = 0x20 + (uint32_t)below(0xE0);
+  return (vector == 0x40 ? 0x41 : vector) | modes[below(4)] | (one_in(32) ? 0x800 : 0) | (one_in(4) ? 0x4000 : 0);
+}
+
+// An interrupt of noise. An INIT to the only processor resets the guest.
+static uint32_t interrupt(void) {
+  uint32_t value = (uint32_t)noise();
+  return (value & 0x700) == 0x500 && !one_in(256) ? value ^ 0x100 : value;
+}
+
+// What WRMSR takes in x2APIC mode, mostly.
+static uint32_t x2apic_value(uint32_t index) {
+  if (index == 0x830) return two_processors ? bearable_interrupt() : interrupt() & 0xCDFFF;
+  uint32_t value = (uint32_t)noise();
+  if (one_in(16)) return value;
+  switch (index) {
+  case 0x808: case 0x83F: return value & 0xFF;
+  case 0x80B: case 0x828: return 0;
+  case 0x80F: return (value & 0xFF) | (one_in(8) ? 0 : 0x100);
+  case 0x82F: case 0x833: case 0x834: return value & 0x107FF;
+  case 0x832: return value & 0x700FF;
+  case 0x835: case 0x836: return value & 0x1A7FF;
+  case 0x837: return value & 0x100FF;
+  case 0x83E: return value & 0xB;
+  }
+  return value;
+}
+
+static void enter_x2apic_mode(void) { wrmsr(0x1B, APIC | (rdmsr(0x1B) & 0x100) | 0xC00); }
+
+// WRMSR and RDMSR of a register of the local APIC.
+static void emit_x2apic_access(uint32_t index) {
+  uint32_t low = x2apic_value(index), high = index == 0x830 ? (one_in(2) ? two_processors : (uint32_t)noise()) : one_in(16);
+  EMIT(0xB9), emit(&index, 4), EMIT(0xB8), emit(&low, 4), EMIT(0xBA), emit(&high, 4), EMIT(0x0F, 0x30, 0x0F, 0x32);
+}
+
 // Many MSRs in their order, whether they exist or not: WRMSR of noise, RDMSR, or both. The local APIC may be in x2APIC mode.
 static void play_many_msrs(void) {
   prepare(CODE_64, DATA);
   state.rbp = msr_index();
-  if ((state.rbp >> 8) == 8 && one_in(2)) wrmsr(0x1B, APIC | (rdmsr(0x1B) & 0x100) | 0xC00);
   skip_general_protection();
+  hp.steps = 8 * 64;
+  state.rflags |= 0x100;
+  if ((state.rbp >> 8) == 8 && one_in(2)) {
+    enter_x2apic_mode();
+    for (uint32_t index = (uint32_t)state.rbp & 0x83F; index < 0x840; index++) emit_x2apic_access(index);
+  }
   uint8_t *loop = code;
   EMIT(0x89, 0xE9);                                                          // MOV ECX, EBP
-  EMIT(0xB8), emit_noise(4), EMIT(0xBA), emit_noise(4);
+  EMIT(0xB8), emit_noise(4), EMIT(0xBA);
+  if (one_in(2)) emit_noise(4);
+  else EMIT(0, 0, 0, 0);
   // The interrupt command register can send the second processor an INIT.
   if (two_processors) EMIT(0x81, 0xF9, 0x30, 0x08, 0, 0, 0x74, 0x02);
   unsigned kind = (unsigned)below(two_processors ? 2 : 3);
@@ -272,8 +334,6 @@ static void play_many_msrs(void) {
   if (kind == 2) EMIT(0x35), emit_noise(4), EMIT(0x0F, 0x30);
   EMIT(0xFF, 0xC5);                                                          // INC EBP
   EMIT(0xEB, (uint8_t)(loop - code - 2));
-  hp.steps = 8 * 64;
-  state.rflags |= 0x100;
   enter();
 }
 
@@ -283,6 +343,10 @@ static void play_msr(void) {
   state.rcx = msr_index();
   // The interrupt command register can send the second processor an INIT.
   if (two_processors && state.rcx == 0x830) state.rcx = 0x831;
+  if (state.rcx >= 0x800 && state.rcx < 0x840 && one_in(2)) {
+    enter_x2apic_mode();
+    emit_x2apic_access((uint32_t)state.rcx);
+  }
   EMIT(0x0F, 0x32);
   switch (below(4)) {
   case 0: emit("\x35", 1), emit_noise(4); break;                             // XOR EAX
@@ -366,13 +430,18 @@ static uint64_t page_entry(void) {
   if (one_in(500)) frame = noise() & 0xFFFFFFFFFF000;
   if (one_in(500)) frame = (uint64_t)tables[below(4)];
   if (one_in(64)) frame = HPET | 1ul << 63;
-  return frame | noise_bits() | (one_in(16) ? 1ul << below(64) : 0);
+  if (!one_in(16)) return frame | noise_bits();
+  // Bits of the address mostly lead to where no memory is, at which many instructions end the guest.
+  return frame | noise_bits() | 1ul << (one_in(4) ? below(64) : one_in(2) ? below(12) : 40 + below(24));
 }
 
-// An entry for a table, or for a large page. The guest ends when a table is where it has no memory: such are rare.
-static uint64_t table_entry(void) {
+// An entry for a table, of which `next` is often one, or for a large page, which begins where one may half of the time. The
+// guest ends when a table is where it has no memory: such are rare.
+static uint64_t table_entry(const void *next) {
   uint64_t frame = one_in(5000) ? noise() & 0xFFFFFFFFFF000 : (SCRATCH + 0x400000 + below(0xC00000)) & ~0xFFFul;
-  return frame | noise_bits() | (one_in(16) ? 1ul << (one_in(2) ? below(12) : 52 + below(12)) : 0);
+  uint64_t bits = noise_bits() | (one_in(16) ? 1ul << (one_in(2) ? below(12) : 52 + below(12)) : 0);
+  if (one_in(6)) return (uint64_t)next | (bits & ~0x80ul);
+  return (bits & 0x80 && one_in(2) ? frame & ~0x1FFFFFul : frame) | bits;
 }
 
 // An address of the tables of noise: where they are dense, or anywhere.
@@ -385,18 +454,23 @@ static uint64_t noise_address(void) {
 static void play_tables(void) {
   for (unsigned index = 0; index < 64; index++)
     set_victim_page(index, page_entry());
-  for (unsigned index = 1; index < 512; index++) noise_2[index] = table_entry(), noise_3[index] = table_entry();
+  uint64_t *tables[] = {noise_3, noise_2, noise_1};
+  for (unsigned index = 1; index < 512; index++) {
+    noise_2[index] = table_entry(one_in(16) ? tables[below(3)] : noise_1);
+    noise_3[index] = table_entry(one_in(16) ? tables[below(3)] : noise_2);
+  }
   if (one_in(8)) victim[1 + below(511)] = noise() & ~1ul;
   if (one_in(16)) victim[2 + below(510)] = (SCRATCH + below(SCRATCH_SIZE)) | 7;
   bool is_user = one_in(2);
   prepare(is_user ? USER_CODE_64 : CODE_64, is_user ? USER_DATA : DATA);
-  state.rsi = noise_address();
+  state.rsi = one_in(8) ? noise_address() : NOISE_ADDRESS + below(64 * 4096);
   state.rdi = noise_address();
   state.rcx = below(9000);
   static const uint8_t strings[] = {0xA4, 0xA5, 0xAA, 0xAC, 0x6C, 0x6E};
   state.rdx = 0x510;
   if (is_user) state.rflags |= 0x3000;
-  EMIT(0x8B, 0x06, 0x0F, 0x01, 0x3F);
+  EMIT(0x8B, 0x06);
+  if (!is_user) EMIT(0x0F, 0x01, 0x3F);                                      // INVLPG
   if (one_in(3)) state.rip = state.rdi;
   if (one_in(2)) EMIT(0xF3);
   emit(&strings[below(6)], 1);
@@ -447,7 +521,7 @@ static void play_permissions(void) {
   *(uint16_t *)(map - 2) = one_in(4) ? (uint16_t)noise() : 104;
   prepare(USER_CODE_64, USER_DATA);
   state.rflags &= ~0x3000ul;
-  state.rsi = scratch(), state.rdi = scratch();
+  state.rsi = scratch(), state.rdi = scratch(), state.rcx = below(64);
   for (int count = 0; count < 12; count++) {
     uint16_t port = (uint16_t)noise();
     emit_port(port);
@@ -465,7 +539,7 @@ static void play_control_registers(void) {
   for (int count = 0; count < 4; count++) {
     switch (below(7)) {
     case 0: value = GOLDEN_CR0 ^ 1ul << below(one_in(8) ? 64 : 32); break;
-    case 1: value = GOLDEN_CR4 ^ 1ul << below(one_in(8) ? 64 : 26); break;
+    case 1: value = noise_cr4 ^ 1ul << below(one_in(8) ? 64 : 26); break;
     case 2: value = (uint64_t)victim | (one_in(2) ? 1ul << below(64) : 0); break;
     case 3: value = below(16); break;
     case 4: value = GOLDEN_EFER ^ 1ul << below(16); break;
@@ -473,6 +547,7 @@ static void play_control_registers(void) {
     case 6: value = odd_value(); break;
     }
     uint64_t target = below(one_in(4) ? 9 : 7);
+    if (target == 5 && one_in(2)) value = (noise() & xcr0_features) | (one_in(2) ? 1 : 7);
     // Without its page tables the guest ends.
     if (target == 2 && !one_in(64)) value = (uint64_t)victim | (noise() & 0x18);
     EMIT(0x48, 0xB8);
@@ -493,15 +568,8 @@ static void play_control_registers(void) {
   enter();
 }
 
-// The low half of an interrupt to the second processor that it can bear: fixed, lowest priority or an NMI, by edge, and not
-// with the vector of its timer or of an exception.
-static uint32_t bearable_interrupt(void) {
-  static const uint32_t modes[] = {0, 0, 0x100, 0x400};
-  uint32_t vector = 0x20 + (uint32_t)below(0xE0);
-  return (vector == 0x40 ? 0x41 : vector) | modes[below(4)] | (one_in(4) ? 0x800 : 0) | (one_in(4) ? 0x4000 : 0);
-}
-
 // Interrupts to the second processor, many at a time: by the local APIC in both modes, the I/O APIC and the HPET's messages.
+// Few rounds have such as come to this processor, too: they end it before its noise begins.
 static void play_bearable_interrupts(void) {
   volatile uint32_t *pages = (volatile uint32_t *)APIC, *io = (volatile uint32_t *)IOAPIC, *hpet = (volatile uint32_t *)HPET;
   prepare(CODE_64, DATA);
@@ -517,17 +585,15 @@ static void play_bearable_interrupts(void) {
     hpet[0x40 + 8 * timer] = 0x104 | (one_in(2) ? 0x4000 : 0) | (20 + (uint32_t)below(4)) << 9;
   }
   hpet[4] = 1;
+  bool is_for_all = one_in(8);
   for (uint64_t count = below(300); count; count--) {
-    pages[0x310 / 4] = one_in(2) ? 1 << 24 : (uint32_t)noise();
-    pages[0x300 / 4] = bearable_interrupt() | (one_in(4) ? (uint32_t)below(4) << 18 : 0);
+    pages[0x310 / 4] = one_in(2) ? 1 << 24 : is_for_all ? (uint32_t)noise() : (1 + (uint32_t)below(254)) << 24;
+    pages[0x300 / 4] = bearable_interrupt() | (!one_in(4) ? 0 : is_for_all ? (uint32_t)below(4) << 18 : 0xC0000);
   }
   if (one_in(2)) {
-    wrmsr(0x1B, APIC | 0xD00);
-    for (int count = 0; count < 8; count++) {
-      uint32_t low = bearable_interrupt(), high = one_in(2) ? 1 : (uint32_t)noise();
-      EMIT(0xB9, 0x30, 0x08, 0, 0, 0xB8), emit(&low, 4), EMIT(0xBA), emit(&high, 4);
-      EMIT(0x0F, 0x30);
-    }
+    enter_x2apic_mode();
+    for (int count = 0; count < 8; count++) emit_x2apic_access(0x830);
+    EMIT(0x31, 0xC9);                                                        // so that no noise sends any other
   }
   EMIT(0xFB, 0x90, 0x90);
   emit_mixture(4);
@@ -538,36 +604,32 @@ static void play_bearable_interrupts(void) {
 static void set_messages(void) {
   volatile uint32_t *hpet = (volatile uint32_t *)HPET;
   for (int timer = 0; timer < 8; timer++) {
-    hpet[0x44 + 8 * timer] = (uint32_t)noise();
-    hpet[0x45 + 8 * timer] = one_in(4) ? (uint32_t)noise() : (uint32_t)APIC | ((uint32_t)noise() & 0xFFFFF);
+    uint32_t destination = (uint32_t)noise();
+    hpet[0x44 + 8 * timer] = interrupt();
+    hpet[0x45 + 8 * timer] =
+      one_in(8) ? destination : (uint32_t)APIC | (one_in(2) ? 0 : destination & 0xFF000) | (destination & 0xC);
     hpet[0x42 + 8 * timer] = hpet[0x3C] + (uint32_t)below(20000);
     hpet[0x40 + 8 * timer] = (uint32_t)noise() | (one_in(2) ? 0x4104 : 0);
   }
-  hpet[4] = (uint32_t)below(4);
+  // With legacy replacement nothing ends what takes too long.
+  hpet[4] = (one_in(8) ? 0 : 1) | (one_in(16) ? 2 : 0);
 }
 
 // Interrupts to this processor and to others, and the local APIC moved and turned off. Only without a second processor.
 static void play_interrupts(void) {
   prepare(CODE_64, DATA);
-  static uint32_t command;
   if (one_in(2)) set_messages();
   for (int count = 0; count < 6; count++) {
-    command = (uint32_t)noise();
-    // An INIT to the only processor resets the guest.
-    if ((command & 0x700) == 0x500 && !one_in(64)) command ^= 0x100;
     *(volatile uint32_t *)(APIC + 0x310) = one_in(2) ? (uint32_t)noise() : 0;
-    *(volatile uint32_t *)(APIC + 0x300) = command;
+    *(volatile uint32_t *)(APIC + 0x300) = interrupt();
     uint64_t offset = 0x320 + 16 * below(8);
     *(volatile uint32_t *)(APIC + offset) = (uint32_t)noise();
     if (one_in(4)) *(volatile uint32_t *)(APIC + 0x380) = (uint32_t)noise() >> below(32);
   }
   if (one_in(2)) {
-    wrmsr(0x1B, APIC | 0xD00);
-    for (int count = 0; count < 8; count++) {
-      EMIT(0xB9), emit((uint32_t[]){0x800 + (uint32_t)below(0x40)}, 4);
-      EMIT(0xB8), emit_noise(4);
-      EMIT(0x31, 0xD2, 0x0F, 0x30, 0x0F, 0x32);
-    }
+    enter_x2apic_mode();
+    skip_general_protection();
+    for (int count = 0; count < 8; count++) emit_x2apic_access(0x800 + (uint32_t)below(0x40));
   }
   EMIT(0xFB, 0x90, 0x90);
   emit_mixture(4);
@@ -601,13 +663,19 @@ static void set_legacy_mode(void) {
   // nothing and with devices is emulated.
   legacy.data = kind == 0 && (two_processors || !one_in(16)) ? MEMORY_DATA : USER_DATA;
   for (unsigned index = 0; index < 1024; index++) noise_32[index] = (uint32_t)page_entry();
+  for (unsigned index = NOISE_DIRECTORY + 1; kind == 1 && index < NOISE_DIRECTORY + 64; index++) {
+    // Of a page of 4 MiB bits 13 to 20 are those of the address from 32 on.
+    uint32_t entry = (uint32_t)table_entry(noise_32);
+    directory_32[index] = entry & 0x80 && !one_in(8) ? entry & 0xFFC01FFF : entry;
+  }
   for (unsigned index = 0; index < 512; index++) {
     noise_1[index] = page_entry();
-    if (index) noise_2[index] = table_entry();
+    if (index) noise_2[index] = table_entry(noise_1);
   }
   task[7] = noise_task[7] = legacy.cr3;
   set_recovery_paging(legacy.cr3);
-  if (one_in(8)) noise_task[7] = (uint32_t)noise();
+  // Without page tables the task's first instruction is the guest's end.
+  if (one_in(64)) noise_task[7] = (uint32_t)noise();
 }
 
 // The mode of protected mode's first instruction, and of the task of noise.
@@ -623,6 +691,11 @@ static void set_legacy_segments(void) {
     state.r9 = below(0x1000), state.r10 = below(0x1000), state.r11 = below(0x1000), state.r12 = below(0x1000);
   }
   noise_task[19] = second[0], noise_task[20] = second[1];
+  for (int index = 18; index < 24; index++) {
+    // Other rings than 0 cannot have its segments.
+    if (index != 19 && index != 20 && (second[0] & 3) && !one_in(8)) noise_task[index] = one_in(2) ? 0 : USER_DATA;
+    if (noise_task[index] == USER_DATA) noise_task[index] = legacy.data;
+  }
   if (other == 7) noise_task[8] = 0, noise_task[9] |= 0x20000, noise_task[14] = REAL_STACK - 0x1000;
   code = (uint8_t *)REAL_NOISE;
   emit_mixture(40);
@@ -643,15 +716,23 @@ static void play_tasks(void) {
   set_legacy_mode();
   gdt[TASK_NOISE / 8] = ((uint64_t)noise_task & 0xFFFFFF) << 16 | ((uint64_t)noise_task >> 24 & 0xFF) << 56
     | (one_in(8) ? noise() & 0xFFFF : 103) | (one_in(16) ? noise() & 0xFF0000000000 : (one_in(4) ? 0x81ul : 0x89ul) << 40);
+  // Whether every ring may jump to tasks.
+  bool is_open = one_in(2);
+  for (int index = TASK_32 / 8; is_open && index <= TASK_NOISE / 8; index++) gdt[index] |= 3ul << 45;
   prepare(CODE_32, DATA);
   be_careful();
   uint8_t *first = code;
   set_legacy_segments();
   code = first;
-  if (one_in(8)) state.rdi = 0x40000000 + below(64 * 4096), state.rsi = 0x40000000 + below(1u << 30);
-  if (one_in(2)) {
+  if (one_in(4)) {
+    state.rdi = 0x40000000 + below(one_in(2) ? 64 * 4096 : 256ul << 20);
+    state.rsi = 0x40000000 + below(one_in(8) ? 1u << 30 : 64 * 4096);
+  }
+  legacy.cr4 |= noise_cr4 & ~(uint64_t)(CR4_PAE | CR4_PCIDE);
+  if (one_in(2) && (is_open || !(state.cs & 3))) {
     static const uint8_t jumps[][7] = {{0xEA, 0, 0, 0, 0, TASK_NOISE, 0}, {0x9A, 0, 0, 0, 0, TASK_NOISE, 0},
       {0x9A, 0, 0, 0, 0, TASK_RECOVERY, 0}, {0xEA, 0, 0, 0, 0, TASK_32, 0}};
+    if (state.cs == CODE_16 || state.cs == USER_CODE_16) EMIT(0x66);
     emit(jumps[below(4)], 7);
     if (one_in(2)) EMIT(0xCF);
   }
@@ -663,16 +744,13 @@ static void play_tasks(void) {
 }
 
 void play_round(void) {
-  if (!is_part_done && hp.position < part_end) enter_ports(sweep);
-  is_part_done = true;
-  if (one_in(4000) || (ends_by_port && round_number + 4 > rounds)) enter_ports(write_ends);
+  if (hp.position >= part_end) is_part_done = true;
+  uint64_t kind = 12;
+  if (is_part_done) kind = one_in(4000) || (ends_by_port && round_number + 4 > rounds) ? 13 : below(12);
 #ifdef TRACE
-  uint64_t kind = below(12);
   say("kind ", kind);
-  switch (kind) {
-#else
-  switch (below(12)) {
 #endif
+  switch (kind) {
   case 0: case 1: play_code();
   case 2: play_ports(); break;
   case 3: play_msr(); break;
@@ -684,5 +762,7 @@ void play_round(void) {
   case 9: if (two_processors) play_bearable_interrupts(); else play_interrupts(); break;
   case 10: play_real_mode(); break;
   case 11: play_tasks(); break;
+  case 12: enter_ports(sweep);
+  case 13: enter_ports(write_ends);
   }
 }

@@ -77,8 +77,8 @@ struct GuestProcessTests {
 
   @Test("A line for each guest at once, and the summary at the end")
   func guests() throws {
-    let script = "sleep 0.7; cat <<END\n" + HostileRunTests.sound + "\nEND\nexit 1\n"
-    let (lines, status) = try hostile(script, ["--seed", "41", "--cpus", "2", "--time", "1"])
+    let script = "sleep 1.2; cat <<END\n" + HostileRunTests.sound + "\nEND\nexit 1\n"
+    let (lines, status) = try hostile(script, ["--seed", "41", "--cpus", "2", "--time", "2"])
     #expect(status == 0)
     try #require(lines.count == 3, "\(lines)")
     #expect(lines[0].0.hasPrefix("seed 41, 2 CPUs: 100 rounds; The guest was stopped: triple fault; "))
