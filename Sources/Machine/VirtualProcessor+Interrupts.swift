@@ -120,6 +120,7 @@ extension VirtualProcessor {
   private mutating func hasReasonToWake<P: VMXProcessor>(_ vcpu: inout LoadedVCPU<P>) -> Bool {
     if vcpu.endsHLT { return true }
     guard vcpu.interruptsEnabled else { return false }
+    if vcpu.hasAcknowledgedInterrupt { return true }
     if localAPIC.usesVirtualInterruptDelivery {
       if localAPIC.hasRecognizableVirtualInterrupt() { return true }
       return isExtINTRequested

@@ -39,9 +39,11 @@ extension LoadedVCPU {
   /// Whether an event other than an interrupt ends HLT: an NMI that is not blocked, an exception, or a debug exception.
   public var endsHLT: Bool {
     if state.events.exception != nil || state.events.interrupted != nil { return true }
-    if state.events.acknowledged != nil && interruptsEnabled { return true }
     return state.events.nmi && !vmcs[.guestInterruptibilityState].blockingByNMI || hasPendingDebugException
   }
+
+  /// Whether an interrupt waits that was acknowledged: with RFLAGS.IF = 1 it ends HLT.
+  public var hasAcknowledgedInterrupt: Bool { state.events.acknowledged != nil }
 
   /// Whether an NMI waits to be delivered.
   public var hasPendingNMI: Bool { state.events.nmi }
