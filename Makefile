@@ -231,7 +231,7 @@ checks: ## List the VM-entry checks with how each is tested: states and mutation
 DEBUG_LOG ?= build/test-debug.log
 
 .PHONY: requirements
-requirements: ## List the requirements and their tests, of which those do not count that `make test` failed or skipped last
+requirements: ## List the requirements, the tests named after each, and those without a test, or without one that passed
 	@# Not only those that passed: a log has been found without the lines of some.
 	@log=$(DEBUG_LOG); [ -e $$log ] || log=/dev/null; \
 	grep -rhoE '@(Test|Suite)\($$|@(Test|Suite)\("[^"]*"|^ *"([A-F][0-9]+ )+[^"]*"' Tests | grep -oE '"([A-F][0-9]+ )+[^"]*' | tr -d '"' | \
