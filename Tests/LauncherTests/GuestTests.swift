@@ -177,7 +177,7 @@ struct GuestTests {
       "\(RunTests.skep) run --hypervisor \(package)/build/skep.elf --kernel \(guest) --memory 32M --timeout 2m "
         + "--append 'seed=5 rounds=0' --restart 'seed=6 rounds=0'")
     #expect([0, 1].contains(status), "\(output)")
-    #expect(output.contains("seed 5\nover 0\n") && output.contains("seed 6\nover 0\n"), "\(output)")
+    #expect(output.contains("seed 5\n\nover 0\n") && output.contains("seed 6\n\nover 0\n"), "\(output)")
   }
 
   @Test("The time is that of the emulated processor's clock")
